@@ -1,0 +1,206 @@
+//! The validated settings that both programs run on.
+//!
+//! Always true: a value of these types is valid; paths are absolute; defaults are filled in. An `Option` here means
+//! that absence is a state of its own (no chain is published anywhere), never "not looked at yet".
+//!
+//! Does not: know where a value came from (that is `load::Loaded::values`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::SourceUrl;
+
+/// Everything one deployment was configured to be.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The deployment's directory (`-C`): `.env`, `agnes.toml`, `agnes.toml.d/`, `.lock`. Absolute.
+    pub dir: PathBuf,
+    /// How the services run.
+    pub runtime: Runtime,
+    /// The data disk's mount point (`DATA_DIR`, default `/data`). Relative values are taken from `dir`.
+    pub data_dir: PathBuf,
+    /// Durable state (`STATE_DIR`, default `$DATA_DIR/state`).
+    pub state_dir: PathBuf,
+    /// `LOG_LEVEL`: a tracing filter such as `info` or `agnes_ops=debug` (default `info`).
+    pub log_level: String,
+    /// Certificates.
+    pub tls: Tls,
+    /// Deadlines and caps of every fetch.
+    pub fetch: Fetch,
+    /// The server's listeners.
+    pub server: Server,
+}
+
+/// How the services run: `AGNES_RUNTIME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// Docker Compose in `dir` (the default).
+    Compose,
+    /// One `agnesd` process, started by `agnes-ops up`.
+    Process,
+}
+
+/// `[tls]`.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// `DOMAIN` (default `localhost`, allowed only while no chain is fetched).
+    pub domain: Domain,
+    /// `DOMAIN_ALIAS`: further names the certificate must cover, comma or space separated; usually none.
+    pub aliases: Vec<Domain>,
+    /// `TLS_FULLCHAIN_URL`; `None`: nothing to rotate.
+    pub fullchain_url: Option<SourceUrl>,
+    /// `TLS_PRIVKEY_URL`; `None`: the key is made on the host and never leaves it.
+    pub privkey_url: Option<SourceUrl>,
+    /// `TLS_CSR_SUBJECT` as `(attribute, value)` in the order given, e.g. `("CN", "agnes.example.com")`; default `CN=<DOMAIN>`.
+    /// Attributes: C, ST, L, O, OU, CN, emailAddress, serialNumber.
+    pub csr_subject: Vec<(String, String)>,
+    /// `TLS_SERVED_ADDRESS`: where the proof looks.
+    pub served_address: ServedAddress,
+    /// `TLS_CA_BUNDLE`: the only roots trusted for https fetches; `None`: the host's own.
+    pub ca_bundle: Option<PathBuf>,
+    /// `TLS_KEY_TYPE`; `None`: RSA-2048 for a new key, and an adopted key of any sound type is kept.
+    pub key_type: Option<KeyType>,
+    /// `TLS_FILE_OWNER`; `None`: whoever runs the command.
+    pub file_owner: Option<FileOwner>,
+    /// `[[tls.reload]]`, in order; never empty (see [`Settings::default_reload`] for the defaults).
+    pub reload: Vec<ReloadWay>,
+}
+
+/// `[fetch]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch {
+    /// `connect_timeout` (default 5 s): name resolution, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// `timeout` (default 25 s): one whole fetch, retries included.
+    pub timeout: Duration,
+    /// `max_size` in bytes (default 1 MiB).
+    pub max_bytes: u64,
+}
+
+/// `[server]`: what `agnesd` listens on.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `AGNES_LISTEN` (default `127.0.0.1:8000`), plain HTTP.
+    pub listen: SocketAddr,
+    /// `AGNES_TLS_LISTEN`; `None`: no TLS of its own.
+    pub tls_listen: Option<SocketAddr>,
+    /// `[server] drain = "25s"`: how long a graceful stop waits for requests in flight.
+    pub drain: Duration,
+}
+
+/// A DNS name, lower-case, without a trailing dot: labels of letters, digits and inner hyphens; the first may be `*`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Domain(pub(crate) String);
+
+impl Domain {
+    /// The name as it stands in a SAN.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where the served certificate is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServedAddress {
+    /// `none`: no proof is made, and reports say so.
+    Off,
+    /// `host:port`; the host may be a name or an address.
+    At(String),
+}
+
+/// `TLS_KEY_TYPE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyType {
+    /// `rsa-2048`
+    Rsa2048,
+    /// `rsa-3072`
+    Rsa3072,
+    /// `rsa-4096`
+    Rsa4096,
+    /// `ecdsa-p256`
+    EcdsaP256,
+    /// `ecdsa-p384`
+    EcdsaP384,
+}
+
+/// `TLS_FILE_OWNER`, numeric `uid:gid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileOwner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// One `[[tls.reload]]` entry: a way to make the proxy read its files again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReloadWay {
+    /// `kind = "signal"`.
+    Signal {
+        /// Whom.
+        target: ProcessTarget,
+        /// `signal` (default `SIGUSR1`).
+        signal: Signal,
+    },
+    /// `kind = "caddy-admin"`: load the running configuration again, forced.
+    CaddyAdmin {
+        /// Which Caddy.
+        target: CaddyTarget,
+    },
+    /// `kind = "command"`: `argv`, never through a shell.
+    Command {
+        /// Program and arguments; never empty.
+        argv: Vec<String>,
+    },
+    /// `kind = "restart"`: never among the defaults.
+    Restart {
+        /// What.
+        target: RestartTarget,
+    },
+}
+
+/// Whom a signal goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessTarget {
+    /// `pid_file`.
+    PidFile(PathBuf),
+    /// `unit`: the main process of a systemd unit.
+    Unit(String),
+    /// `compose_service`: the first process of the service's containers.
+    ComposeService(String),
+}
+
+/// Which Caddy is asked through its admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaddyTarget {
+    /// `url` of the admin endpoint, e.g. `http://127.0.0.1:2019`.
+    Url(url::Url),
+    /// `compose_service`: `caddy reload --force` executed inside it, with `config` (default `/etc/caddy/Caddyfile`).
+    ComposeService {
+        /// Service name.
+        service: String,
+        /// Path of the configuration inside the container.
+        config: String,
+    },
+}
+
+/// What a restart restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestartTarget {
+    /// `unit`.
+    Unit(String),
+    /// `compose_service`.
+    ComposeService(String),
+}
+
+/// The signals a reload may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGUSR1`
+    Usr1,
+    /// `SIGUSR2`
+    Usr2,
+    /// `SIGHUP`
+    Hup,
+}
