@@ -9,7 +9,7 @@ pub mod settings;
 pub mod source_url;
 
 pub use settings::{
-    CaddyTarget, Domain, FileOwner, KeyType, ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress, Settings,
-    Signal,
+    CaddyTarget, Domain, FileOwner, KeyType, ProcessTarget, ReloadWay, RestartTarget, Runtime,
+    ServedAddress, Settings, Signal,
 };
-pub use source_url::SourceUrl;
+pub use source_url::{SourceUrl, SourceUrlError};
