@@ -5,11 +5,17 @@
 //!
 //! Does not: read secrets' values into logs, evaluate anything, write files (see `dotenv::upsert` for what a writer needs).
 
+pub mod docs;
+pub mod dotenv;
+pub mod env_keys;
+pub mod load;
 pub mod settings;
 pub mod source_url;
+mod values;
 
+pub use load::{Invalid, Loaded, Problem, Source, Value, load};
 pub use settings::{
-    CaddyTarget, Domain, FileOwner, KeyType, ProcessTarget, ReloadWay, RestartTarget, Runtime,
-    ServedAddress, Settings, Signal,
+    CaddyTarget, Domain, Fetch, FileOwner, KeyType, ProcessTarget, ReloadWay, RestartTarget,
+    Runtime, ServedAddress, Server, Settings, Signal, Tls,
 };
 pub use source_url::{SourceUrl, SourceUrlError};

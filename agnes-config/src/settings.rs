@@ -6,7 +6,7 @@
 //! Does not: know where a value came from (that is `load::Loaded::values`).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::SourceUrl;
@@ -30,6 +30,32 @@ pub struct Settings {
     pub fetch: Fetch,
     /// The server's listeners.
     pub server: Server,
+}
+
+impl Settings {
+    /// The ways of `[[tls.reload]]` when none are configured. Compose: SIGUSR1 to the service `caddy`, then a forced
+    /// reload inside it. Process: SIGUSR1 to `agnesd`.
+    pub fn default_reload(runtime: Runtime, state_dir: &Path) -> Vec<ReloadWay> {
+        let caddy = || "caddy".to_owned();
+        match runtime {
+            Runtime::Compose => vec![
+                ReloadWay::Signal {
+                    target: ProcessTarget::ComposeService(caddy()),
+                    signal: Signal::Usr1,
+                },
+                ReloadWay::CaddyAdmin {
+                    target: CaddyTarget::ComposeService {
+                        service: caddy(),
+                        config: "/etc/caddy/Caddyfile".to_owned(),
+                    },
+                },
+            ],
+            Runtime::Process => vec![ReloadWay::Signal {
+                target: ProcessTarget::PidFile(state_dir.join("agnesd.pid")),
+                signal: Signal::Usr1,
+            }],
+        }
+    }
 }
 
 /// How the services run: `AGNES_RUNTIME`.
@@ -68,7 +94,7 @@ pub struct Tls {
 }
 
 /// `[fetch]`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Fetch {
     /// `connect_timeout` (default 5 s): name resolution, TCP and TLS.
     pub connect_timeout: Duration,
@@ -76,6 +102,12 @@ pub struct Fetch {
     pub timeout: Duration,
     /// `max_size` in bytes (default 1 MiB).
     pub max_bytes: u64,
+    /// `AGNES_SM_ENDPOINT`: https, or http on loopback; `None`: Google's own.
+    pub sm_endpoint: Option<url::Url>,
+    /// `AGNES_GCS_ENDPOINT`: https, or http on loopback; `None`: Google's own.
+    pub gcs_endpoint: Option<url::Url>,
+    /// `GOOGLE_CLOUD_PROJECT`; `None`: the metadata server's, where there is one.
+    pub google_project: Option<String>,
 }
 
 /// `[server]`: what `agnesd` listens on.

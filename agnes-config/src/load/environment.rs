@@ -1,0 +1,185 @@
+//! The layers of `NAME=value`: `.env`, the process environment, flags, and the files that secrets are in.
+//!
+//! Always true: keys that are not ours are left alone; a secret's text goes no further than its length.
+//!
+//! Does not: know the values' shapes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::layers::Layers;
+use super::{Source, file};
+use crate::dotenv;
+use crate::env_keys::{self, KEYS, Key};
+
+/// The environment of the process, as the caller passed it in.
+pub(super) struct Environment {
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Environment {
+    pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self {
+            variables: variables
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .collect(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        let value = self.variables.get(name)?;
+        Some(value.to_string_lossy().into_owned())
+    }
+}
+
+/// Puts all of these layers in, low to high.
+pub(super) fn read_all(
+    dir: &Path,
+    environment: &Environment,
+    flags: &[(&str, String)],
+    layers: &mut Layers,
+) {
+    let mut files: BTreeMap<&'static str, (String, Source)> = BTreeMap::new();
+    let mut put = |name: &str, text: &str, source: Source, layers: &mut Layers| -> bool {
+        if let Some(key) = env_keys::by_env(name) {
+            layers.put(key, text, source);
+        } else if let Some(key) = env_keys::by_secret_file(name) {
+            if !text.is_empty() {
+                files.insert(key.name(), (text.to_owned(), source));
+            }
+        } else {
+            return false;
+        }
+        true
+    };
+    for (name, text, source) in dotenv_entries(dir, environment, layers) {
+        if !put(&name, &text, source.clone(), layers) {
+            warn_near_miss(&name, source, layers);
+        }
+    }
+    for (name, value) in &environment.variables {
+        match value.to_str() {
+            Some(text) => {
+                put(name, text, Source::Environment, layers);
+            }
+            None if env_keys::by_env(name).is_some() => {
+                layers.problem(
+                    Source::Environment,
+                    Some(name),
+                    "is not UTF-8 (expected text)",
+                );
+            }
+            None => {}
+        }
+    }
+    for (name, text) in flags {
+        if !put(name, text, Source::Flag, layers) {
+            layers.problem(Source::Flag, Some(name), "is no setting");
+        }
+    }
+    for (name, (path, source)) in files {
+        if let Some(key) = env_keys::by_env(name) {
+            secret_file(dir, key, &path, source, layers);
+        }
+    }
+}
+
+/// The entries of `.env` that count, each key once, and its faults as problems.
+fn dotenv_entries(
+    dir: &Path,
+    environment: &Environment,
+    layers: &mut Layers,
+) -> Vec<(String, String, Source)> {
+    let at = |line: Option<usize>| Source::File {
+        name: ".env".to_owned(),
+        line,
+    };
+    let bytes = match file::read(&dir.join(".env")) {
+        Ok(bytes) => bytes.unwrap_or_default(),
+        Err(message) => {
+            layers.problem(at(None), None, message);
+            return Vec::new();
+        }
+    };
+    let parsed = dotenv::parse(&bytes, &|name| environment.get(name));
+    for fault in &parsed.faults {
+        layers.problem(
+            at(Some(fault.line)),
+            fault.key.as_deref(),
+            fault.message.clone(),
+        );
+    }
+    let mut entries = Vec::new();
+    for (index, entry) in parsed.entries.iter().enumerate() {
+        let source = at(Some(entry.line));
+        if let Some(later) = parsed
+            .entries
+            .iter()
+            .skip(index + 1)
+            .find(|e| e.key == entry.key)
+        {
+            if env_keys::by_env(&entry.key).is_some() {
+                let message = format!(
+                    "is given again in line {}, which is the one that counts",
+                    later.line
+                );
+                layers.warn(source, Some(&entry.key), message);
+            }
+            continue;
+        }
+        if !entry.unset.is_empty() && env_keys::by_env(&entry.key).is_some() {
+            let message = "has a variable that is not set and reads as empty (a literal dollar is written $$, or the value in single quotes)";
+            layers.warn(source.clone(), Some(&entry.key), message);
+        }
+        let source = if entry.inherited {
+            Source::Environment
+        } else {
+            source
+        };
+        entries.push((entry.key.clone(), entry.value.clone(), source));
+    }
+    entries
+}
+
+/// A key of `.env` that is not ours and looks as if it should be. Other programs read that file, so it is no problem.
+fn warn_near_miss(name: &str, source: Source, layers: &mut Layers) {
+    let near = |candidate: &str| {
+        let distance = strsim::damerau_levenshtein(candidate, &name.to_ascii_uppercase());
+        (distance <= 2).then_some(distance)
+    };
+    let best = KEYS
+        .iter()
+        .filter_map(|key| key.env)
+        .filter_map(|candidate| Some((near(candidate)?, candidate)))
+        .min();
+    if let Some((_, candidate)) = best {
+        let message = format!("is no setting of ours; did you mean {candidate}?");
+        layers.warn(source, Some(name), message);
+    }
+}
+
+/// A secret from the file that `<NAME>_FILE` names. That file was asked for, so its absence is a problem.
+fn secret_file(dir: &Path, key: &'static Key, path: &str, source: Source, layers: &mut Layers) {
+    let problem = match file::read(&dir.join(path)) {
+        Ok(Some(bytes)) => match std::str::from_utf8(&bytes) {
+            Ok(text) => {
+                let text = text.strip_suffix('\n').unwrap_or(text);
+                let text = text.strip_suffix('\r').unwrap_or(text);
+                if !text.is_empty() {
+                    let name = path.to_owned();
+                    return layers.put(key, text, Source::File { name, line: None });
+                }
+                "is empty (expected the secret)".to_owned()
+            }
+            Err(_) => "is not UTF-8 (expected text)".to_owned(),
+        },
+        Ok(None) => "does not exist".to_owned(),
+        Err(problem) => problem,
+    };
+    let name = format!("{}_FILE", key.name());
+    let message = format!("the file {} {problem}", crate::values::quoted(path));
+    layers.problem(source.clone(), Some(&name), message.clone());
+    layers.put_wrong(key, "<not set>", source, message);
+}
