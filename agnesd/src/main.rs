@@ -1,2 +1,70 @@
-//! Placeholder until the first slice lands.
-fn main() {}
+//! `agnesd`, the server: parse, load, serve, exit.
+//!
+//! Always true: the environment is read once, here; settings are valid before anything is bound; every way out is an exit
+//! code of `--help`.
+//!
+//! Does not: hold logic of its own.
+
+mod app;
+mod cli;
+mod error;
+mod process;
+mod router;
+mod routes;
+mod serve;
+mod tls;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serve::Failed;
+
+/// The settings are invalid (`EX_CONFIG`).
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let cli::Verb::Serve = cli.verb.unwrap_or(cli::Verb::Serve);
+    if let Err(why) = process::harden() {
+        return fail(&Failed::new(format!("{why}; nothing was started")));
+    }
+    let env: Vec<_> = std::env::vars_os().collect();
+    let from_env = || {
+        env.iter()
+            .find(|(key, value)| key == "AGNES_DIR" && !value.is_empty())
+            .map(|(_, v)| v.into())
+    };
+    let dir = cli
+        .dir
+        .or_else(from_env)
+        .unwrap_or_else(|| PathBuf::from("/opt/agnes"));
+
+    let loaded = agnes_config::load::load(&dir, env.iter().cloned(), &[]);
+    for problem in &loaded.problems {
+        eprintln!("agnesd: serve: {problem}");
+    }
+    let Some(settings) = loaded.settings.filter(|_| loaded.problems.is_empty()) else {
+        eprintln!("hint: correct what is listed above; nothing was started");
+        return ExitCode::from(EXIT_CONFIG);
+    };
+    if let Err(why) = process::log_to_stderr(&settings.log_level, &env) {
+        eprintln!("agnesd: serve: {why}; nothing was started");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    match serve::run(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => fail(&failed),
+    }
+}
+
+fn fail(failed: &Failed) -> ExitCode {
+    eprintln!("agnesd: serve: {}", failed.what);
+    if let Some(hint) = &failed.hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}
