@@ -1,0 +1,189 @@
+//! The command line, whole: every verb, flag and the table of exit codes.
+//!
+//! Always true: `-C`, `--json` and `--dry-run` mean the same for every verb and stand before or after it.
+//!
+//! Does not: do anything.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    ok        unchanged or changed; the host is as desired
+  1    failed    did not get there, or rolled back; the host is as before
+  2    usage     the command line is wrong; the host is untouched
+  10   drift     only from check and status: there is work or a finding
+  75   deferred  another run holds the lock; the next tick retries
+  78   config    settings are invalid; all of them are listed with file:line
+  100  degraded  the way back failed too; the message says how the host was left
+
+Outcomes (in --json): unchanged, changed, deferred, rolled-back, degraded.
+Logs go to stderr; --json prints exactly one object on stdout.";
+
+/// Keeps an Agnes host's certificates right: observe, plan, apply, prove, or roll back.
+#[derive(Debug, Parser)]
+#[command(name = "agnes-ops", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every verb takes, before or after it.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The deployment's directory: .env, agnes.toml, agnes.toml.d/ [default: $AGNES_DIR, else /opt/agnes]
+    #[arg(short = 'C', long = "dir", global = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Print exactly one JSON object on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring the service up (runtime "process"): key, request, certificate, agnesd, and the proof that it serves.
+    Up {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Stop the service (runtime "process"): SIGTERM, and wait until it has drained.
+    Down {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// One screen: what runs, what is served, what to do next. Exit 0 or 10; asks no source.
+    Status,
+    /// Certificates.
+    #[command(subcommand)]
+    Tls(Tls),
+    /// Fetch one URL (https, sm, gs, file) as `tls rotate` would.
+    Fetch(Fetch),
+    /// The configuration, with where each value comes from.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// `tls …`
+#[derive(Debug, Subcommand)]
+pub enum Tls {
+    /// Fetch, validate, install as one generation, reload, prove the served leaf; or put the old pair back.
+    Rotate {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Accept a chain that was issued and expires before the installed one.
+        #[arg(long)]
+        allow_older: bool,
+    },
+    /// Compare desired, disk, served and source; change nothing. Exit 0 or 10.
+    Check,
+    /// Make or show cert.csr, the request to submit to the CA.
+    Csr {
+        /// Print the request itself.
+        #[arg(long)]
+        print: bool,
+        /// Make a new key for it; the old one keeps serving until the CA answers.
+        #[arg(long)]
+        new_key: bool,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show a chain: of a PEM file, or of what HOST:PORT presents.
+    Inspect {
+        /// A PEM file, or HOST:PORT.
+        #[arg(value_name = "FILE|HOST:PORT")]
+        target: String,
+        /// Ask for this name instead of HOST.
+        #[arg(long, value_name = "NAME")]
+        server_name: Option<String>,
+    },
+    /// Reload without rotating, and prove the served leaf.
+    Reload {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// `fetch URL`
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// https://…, sm://[project/]secret, gs://bucket/object[#generation] or file:///path
+    pub url: String,
+    /// Install the bytes here, atomically; without it they go to stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What it must be; anything else is refused as malformed.
+    #[arg(long, value_enum, default_value_t = Kind::Any)]
+    pub kind: Kind,
+    /// Permission bits of FILE, octal [default: 0600 for a key, else 0644]
+    #[arg(long, value_parser = octal)]
+    pub mode: Option<u32>,
+}
+
+/// What a fetched file must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Certificates in PEM, and nothing else.
+    Cert,
+    /// One private key in PEM.
+    Key,
+    /// Any bytes.
+    Any,
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Every key, its value (secrets as their length) and its source.
+    Show,
+    /// Every problem, as file:line. Exit 0 or 78.
+    Check,
+}
+
+impl Command {
+    /// The command's name in reports, records and messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Up { .. } => "up",
+            Command::Down { .. } => "down",
+            Command::Status => "status",
+            Command::Tls(Tls::Rotate { .. }) => "tls rotate",
+            Command::Tls(Tls::Check) => "tls check",
+            Command::Tls(Tls::Csr { .. }) => "tls csr",
+            Command::Tls(Tls::Inspect { .. }) => "tls inspect",
+            Command::Tls(Tls::Reload { .. }) => "tls reload",
+            Command::Fetch(_) => "fetch",
+            Command::Config(Config::Show) => "config show",
+            Command::Config(Config::Check) => "config check",
+        }
+    }
+
+    /// Changes the host: takes the lock and leaves a status record.
+    pub fn changes(&self) -> bool {
+        match self {
+            Command::Up { dry_run }
+            | Command::Down { dry_run }
+            | Command::Tls(
+                Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },
+            ) => !dry_run,
+            _ => false,
+        }
+    }
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "octal, at most 0777".to_owned())
+}

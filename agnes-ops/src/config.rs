@@ -1,0 +1,85 @@
+//! `config show` and `config check`: every value with its source, every problem with its place.
+//!
+//! Always true: problems never hide values; a secret is shown as its length.
+//!
+//! Does not: parse (that is agnes-config).
+
+use agnes_config::{Loaded, Problem};
+use serde_json::{Value, json};
+
+use crate::outcome::{Exit, Outcome, Refusal, Report};
+
+/// Every key, value and source; exit 78 when there are problems, after showing all the same.
+pub fn show(loaded: &Loaded) -> Report {
+    let widest = loaded
+        .values
+        .iter()
+        .map(|value| value.key.len())
+        .max()
+        .unwrap_or(0);
+    let lines: Vec<String> = loaded
+        .values
+        .iter()
+        .map(|value| {
+            let problem = value
+                .problem
+                .as_ref()
+                .map(|problem| format!("  <- {problem}"))
+                .unwrap_or_default();
+            format!(
+                "{:widest$}  {}  ({}){problem}",
+                value.key, value.value, value.source
+            )
+        })
+        .collect();
+    let values: Vec<Value> = loaded
+        .values
+        .iter()
+        .map(|value| {
+            let mut row = json!({
+                "key": value.key, "toml": value.toml, "value": value.value, "source": value.source.to_string(),
+            });
+            if let (Some(problem), Value::Object(fields)) = (&value.problem, &mut row) {
+                fields.insert("problem".into(), problem.clone().into());
+            }
+            row
+        })
+        .collect();
+    let mut report = check(loaded);
+    report.text = lines.join("\n");
+    report.details.insert("values".into(), values.into());
+    report
+}
+
+/// Every problem and warning; exit 0 or 78.
+pub fn check(loaded: &Loaded) -> Report {
+    let mut report = match &loaded.settings {
+        Some(_) => Report::ok(Outcome::Unchanged, "the configuration is valid"),
+        None => refusal(loaded),
+    };
+    let problems = |problems: &[Problem]| -> Value {
+        problems
+            .iter()
+            .map(|problem| Value::from(problem.to_string()))
+            .collect()
+    };
+    report
+        .details
+        .insert("problems".into(), problems(&loaded.problems));
+    report
+        .details
+        .insert("warnings".into(), problems(&loaded.warnings));
+    report
+}
+
+/// What any other verb says to invalid settings: all problems at once.
+pub fn refusal(loaded: &Loaded) -> Report {
+    let lines: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    let count = lines.len();
+    let plural = if count == 1 { "problem" } else { "problems" };
+    let message = format!(
+        "{count} {plural} in the configuration, nothing was touched:\n{}",
+        lines.join("\n")
+    );
+    Report::refused(Exit::Config, Refusal::new("config-invalid", message)).detail("problems", lines)
+}

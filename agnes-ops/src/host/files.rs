@@ -1,0 +1,319 @@
+//! Files: read what is there, install what shall be there.
+//!
+//! Always true: `install` is temp in the same directory with mode and owner set first → fsync → rename → fsync of the
+//! directory; links are replaced by rename, never removed first; nothing is deleted recursively by pattern.
+//!
+//! Does not: follow a symbolic link out of the directory it was asked to delete.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+
+use agnes_config::FileOwner;
+
+use super::Host;
+
+/// Why a file was not installed.
+#[derive(Debug)]
+pub struct InstallError {
+    /// The object.
+    pub path: PathBuf,
+    /// The step that failed: `create`, `write`, `rename`…
+    pub operation: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl std::fmt::Display for InstallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}: {}: {}",
+            self.path.display(),
+            self.operation,
+            self.source
+        )
+    }
+}
+
+impl std::error::Error for InstallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// What stands under a name, not following a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing.
+    Absent,
+    /// A regular file.
+    File {
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link and what it says.
+    Link(PathBuf),
+    /// A device, a socket, a fifo.
+    Other,
+}
+
+/// The suffix of half-made files; a later run sweeps what a killed one left.
+const TEMP_SUFFIX: &str = ".agnes-tmp";
+
+impl Host {
+    /// The file's bytes; `None` when there is no such file (absent is not unreadable).
+    pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        match File::open(path) {
+            Ok(mut file) => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What stands under this name.
+    pub fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Entry::Absent),
+            Err(error) => return Err(error),
+        };
+        let kind = metadata.file_type();
+        Ok(if kind.is_symlink() {
+            Entry::Link(fs::read_link(path)?)
+        } else if kind.is_dir() {
+            Entry::Directory
+        } else if kind.is_file() {
+            Entry::File {
+                mode: metadata.mode() & 0o7777,
+                uid: metadata.uid(),
+            }
+        } else {
+            Entry::Other
+        })
+    }
+
+    /// The names in a directory, sorted; empty when there is no such directory. Half-made files are left out.
+    pub fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            if let Ok(name) = entry?.file_name().into_string()
+                && !name.ends_with(TEMP_SUFFIX)
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// When the file was last modified, in seconds since 1970.
+    pub fn modified_secs(&self, path: &Path) -> io::Result<i64> {
+        Ok(fs::metadata(path)?.mtime())
+    }
+
+    /// Makes the file be exactly these bytes with this mode and owner, durably.
+    pub fn install(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        mode: u32,
+        owner: Option<FileOwner>,
+    ) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        let temp = temp_name(path).map_err(at("name"))?;
+        self.checkpoint(&format!("before writing {}", path.display()));
+        let written = (|| {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(mode)
+                .open(&temp)
+                .map_err(at("create a file beside"))?;
+            file.set_permissions(fs::Permissions::from_mode(mode))
+                .map_err(at("set the mode"))?;
+            if let Some(owner) = owner {
+                std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))
+                    .map_err(at("set the owner"))?;
+            }
+            file.write_all(bytes).map_err(at("write"))?;
+            self.checkpoint(&format!("written, not synced {}", path.display()));
+            file.sync_all().map_err(at("fsync"))
+        })();
+        let renamed = written.and_then(|()| {
+            self.checkpoint(&format!("before renaming {}", path.display()));
+            self.rename(&temp, path).map_err(at("rename"))
+        });
+        if renamed.is_err() {
+            let _ = fs::remove_file(&temp);
+        }
+        renamed?;
+        self.checkpoint(&format!("after renaming {}", path.display()));
+        sync_parent(path).map_err(at("fsync the directory of"))
+    }
+
+    /// Makes the name a symbolic link that says `target`, replacing what is there in one step. Unchanged: no write.
+    pub fn link(&self, target: &Path, path: &Path) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        if self.entry(path).map_err(at("look at"))? == Entry::Link(target.to_owned()) {
+            return Ok(());
+        }
+        let temp = temp_name(path).map_err(at("name"))?;
+        self.checkpoint(&format!("before linking {}", path.display()));
+        std::os::unix::fs::symlink(target, &temp).map_err(at("link beside"))?;
+        self.checkpoint(&format!("link made beside {}", path.display()));
+        if let Err(error) = self.rename(&temp, path) {
+            let _ = fs::remove_file(&temp);
+            return Err(at("rename")(error));
+        }
+        self.checkpoint(&format!("after linking {}", path.display()));
+        sync_parent(path).map_err(at("fsync the directory of"))
+    }
+
+    /// Makes the directory and its missing parents with mode 0755.
+    pub fn make_dir(&self, path: &Path) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            self.make_dir(parent)?;
+        }
+        self.checkpoint(&format!("before making {}", path.display()));
+        match fs::DirBuilder::new().mode(0o755).create(path) {
+            Ok(()) => {
+                // the umask may have taken bits away
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+                    .map_err(at("set the mode"))?;
+                sync_parent(path).map_err(at("fsync the directory of"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) => Err(at("make the directory")(error)),
+        }
+    }
+
+    /// Removes one file or link, durably; absent is fine.
+    pub fn remove_file(&self, path: &Path) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        self.checkpoint(&format!("before removing {}", path.display()));
+        match fs::remove_file(path) {
+            Ok(()) => sync_parent(path).map_err(at("fsync the directory of")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(at("remove")(error)),
+        }
+    }
+
+    /// Removes a directory that holds files alone; a directory inside it is an error, and stays.
+    pub fn remove_flat_dir(&self, path: &Path) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(at("list")(error)),
+        };
+        for entry in entries {
+            self.remove_file(&entry.map_err(at("list"))?.path())?;
+        }
+        self.checkpoint(&format!("before removing {}", path.display()));
+        fs::remove_dir(path).map_err(at("remove"))?;
+        sync_parent(path).map_err(at("fsync the directory of"))
+    }
+
+    /// Removes what killed runs left half made in this directory.
+    pub fn sweep(&self, directory: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().ends_with(TEMP_SUFFIX) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one door to rename; callers sync the directory"
+    )]
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+}
+
+/// A name beside `path` that no other process uses.
+fn temp_name(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let mut temp = std::ffi::OsString::from(".");
+    temp.push(name);
+    temp.push(format!(".{}{TEMP_SUFFIX}", std::process::id()));
+    let temp = path.with_file_name(temp);
+    // a leftover of an earlier process that had our pid
+    match fs::remove_file(&temp) {
+        Ok(()) => Ok(temp),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(temp),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}

@@ -1,0 +1,361 @@
+//! One run: settings → lock → command → record → print.
+//!
+//! Always true: a command that changes the host holds the deployment's lock while it does and leaves a status record
+//! whatever came of it; stdout gets exactly one thing; the exit code is the report's.
+//!
+//! Does not: know what a command does.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use agnes_config::{Loaded, Settings, load};
+use serde_json::Value;
+
+use crate::cli::{self, Cli, Command};
+use crate::fetch::{self, Fetcher};
+use crate::host::{Checkpoints, Held, Host};
+use crate::outcome::{Exit, Refusal, Report};
+use crate::{config, download, status, tls, up};
+
+/// What the process was started with.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// Its variables.
+    pub variables: Vec<(OsString, OsString)>,
+    /// This program's own path.
+    pub program: Option<PathBuf>,
+}
+
+impl Environment {
+    /// A variable's value, when it is set, not empty and text.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.variables.iter().find(|(key, _)| key == name)?;
+        value.to_str().filter(|value| !value.is_empty())
+    }
+}
+
+/// Runs the command and returns the exit code.
+pub fn run(cli: &Cli, environment: &Environment) -> u8 {
+    let host = Host::new(checkpoints(environment));
+    let started = host.instant();
+    let dir = directory(cli, environment);
+    let loaded = load(&dir, environment.variables.iter().cloned(), &[]);
+    log_to_stderr(environment, &loaded);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let report = dispatch(cli, environment, &host, &dir, &loaded);
+    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let name = cli.command.name();
+    let mut report = report;
+    if cli.command.changes()
+        && let Some(settings) = &loaded.settings
+        && let Err(error) = record(&host, settings, name, &report, took_ms)
+    {
+        tracing::error!("status record: {error:#}");
+        if report.exit == Exit::Ok {
+            report.exit = Exit::Failed;
+            report.refusal = Some(Refusal::new(
+                "not-recorded",
+                format!("done, but not recorded: {error:#}"),
+            ));
+        }
+    }
+    print(cli.global.json, name, &report, took_ms);
+    report.exit.code()
+}
+
+fn dispatch(
+    cli: &Cli,
+    environment: &Environment,
+    host: &Host,
+    dir: &Path,
+    loaded: &Loaded,
+) -> Report {
+    // verbs that work on any host, also one whose settings are broken
+    let early = match &cli.command {
+        Command::Config(cli::Config::Show) => Some(Ok(config::show(loaded))),
+        Command::Config(cli::Config::Check) => Some(Ok(config::check(loaded))),
+        Command::Tls(cli::Tls::Inspect {
+            target,
+            server_name,
+        }) => Some(tls::inspect(host, target, server_name.as_deref())),
+        _ => None,
+    };
+    if let Some(result) = early {
+        return result.unwrap_or_else(|error| failed(&error));
+    }
+    let Some(settings) = &loaded.settings else {
+        return config::refusal(loaded);
+    };
+    let name = cli.command.name();
+    let _lock = if cli.command.changes() {
+        if !dir.is_dir() {
+            let message = format!(
+                "{}: there is no such directory; nothing was touched",
+                dir.display()
+            );
+            let hint = "name the deployment's directory with -C or AGNES_DIR";
+            return Report::refused(
+                Exit::Config,
+                Refusal::new("no-directory", message).hint(hint),
+            );
+        }
+        match host.lock(&dir.join(".lock"), name) {
+            Ok(lock) => Some(lock),
+            Err(Held::By(holder)) => {
+                let message = format!(
+                    "{} is held by {holder}; nothing was touched",
+                    dir.join(".lock").display()
+                );
+                return Report::refused(Exit::Deferred, Refusal::new("lock-held", message));
+            }
+            Err(Held::Unusable(error)) => {
+                let message = format!(
+                    "{}: {error}; nothing was touched",
+                    dir.join(".lock").display()
+                );
+                return Report::refused(Exit::Failed, Refusal::new("lock-unusable", message));
+            }
+        }
+    } else {
+        None
+    };
+    let fetcher = Fetcher::new(fetch_options(settings, environment));
+    let deployment = tls::Deployment {
+        host,
+        settings,
+        fetcher: &fetcher,
+    };
+    command(cli, environment, deployment).unwrap_or_else(|error| failed(&error))
+}
+
+fn command(
+    cli: &Cli,
+    environment: &Environment,
+    deployment: tls::Deployment<'_>,
+) -> anyhow::Result<Report> {
+    let tls::Deployment { host, settings, .. } = deployment;
+    let last_rotation = last_record(host, settings, "tls-rotate");
+    let memory = last_rotation
+        .as_ref()
+        .and_then(|record| record.get("memory"));
+    match &cli.command {
+        Command::Up { dry_run } => {
+            up::up(deployment, &server_program(environment), *dry_run, memory)
+        }
+        Command::Down { dry_run } => up::down(host, settings, *dry_run),
+        Command::Status => status::status(deployment, last_rotation.as_ref()),
+        Command::Fetch(fetch) => download::download(deployment, fetch),
+        Command::Tls(cli::Tls::Rotate {
+            dry_run,
+            allow_older,
+        }) => {
+            let options = tls::RotateOptions {
+                dry_run: *dry_run,
+                allow_older: *allow_older,
+                ensure: false,
+            };
+            tls::rotate(deployment, options, memory)
+        }
+        Command::Tls(cli::Tls::Check) => tls::check(deployment, memory),
+        Command::Tls(cli::Tls::Csr {
+            print,
+            new_key,
+            dry_run,
+        }) => tls::csr(
+            deployment,
+            tls::CsrOptions {
+                print: *print,
+                new_key: *new_key,
+                dry_run: *dry_run,
+            },
+        ),
+        Command::Tls(cli::Tls::Reload { dry_run }) => tls::reload(deployment, *dry_run, memory),
+        Command::Config(_) | Command::Tls(cli::Tls::Inspect { .. }) => {
+            anyhow::bail!("{} was answered before", cli.command.name())
+        }
+    }
+}
+
+fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Options {
+    let path = |name| environment.get(name).map(PathBuf::from);
+    let endpoint = |url: &Option<url::Url>| {
+        url.as_ref()
+            .map(|url| url.as_str().trim_end_matches('/').to_owned())
+    };
+    fetch::Options {
+        connect_timeout: settings.fetch.connect_timeout,
+        timeout: settings.fetch.timeout,
+        max_bytes: settings.fetch.max_bytes,
+        ca_bundle: settings.tls.ca_bundle.clone(),
+        sm_endpoint: endpoint(&settings.fetch.sm_endpoint),
+        gcs_endpoint: endpoint(&settings.fetch.gcs_endpoint),
+        google_project: settings.fetch.google_project.clone(),
+        environment: fetch::Environment {
+            google_application_credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
+            gce_metadata_host: environment.get("GCE_METADATA_HOST").map(str::to_owned),
+            home: path("HOME"),
+            ..fetch::Environment::default()
+        },
+    }
+}
+
+fn failed(error: &anyhow::Error) -> Report {
+    Report::refused(
+        Exit::Failed,
+        Refusal::new("host-error", format!("{error:#}")),
+    )
+}
+
+fn directory(cli: &Cli, environment: &Environment) -> PathBuf {
+    let named = cli
+        .global
+        .dir
+        .clone()
+        .or_else(|| environment.get("AGNES_DIR").map(PathBuf::from));
+    let dir = named.unwrap_or_else(|| PathBuf::from("/opt/agnes"));
+    std::path::absolute(&dir).unwrap_or(dir)
+}
+
+/// The server beside this program, else the one on the PATH.
+fn server_program(environment: &Environment) -> PathBuf {
+    let beside = environment
+        .program
+        .as_ref()
+        .and_then(|program| program.parent())
+        .map(|dir| dir.join("agnesd"));
+    beside
+        .filter(|program| program.is_file())
+        .unwrap_or_else(|| PathBuf::from("agnesd"))
+}
+
+fn checkpoints(environment: &Environment) -> Checkpoints {
+    if cfg!(debug_assertions) {
+        let stop_at = environment
+            .get("AGNES_STOP_AT")
+            .and_then(|number| number.parse().ok());
+        Checkpoints::new(
+            stop_at,
+            environment.get("AGNES_CHECKPOINTS").map(PathBuf::from),
+        )
+    } else {
+        Checkpoints::default()
+    }
+}
+
+fn log_to_stderr(environment: &Environment, loaded: &Loaded) {
+    let level = loaded
+        .settings
+        .as_ref()
+        .map_or("info", |settings| settings.log_level.as_str());
+    let filter = tracing_subscriber::EnvFilter::try_new(level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // journald stamps its lines itself
+    let _ = if environment.get("JOURNAL_STREAM").is_some() {
+        builder.without_time().try_init()
+    } else {
+        builder.try_init()
+    };
+}
+
+/// The last record of a command.
+fn last_record(host: &Host, settings: &Settings, slug: &str) -> Option<Value> {
+    let bytes = host
+        .read(&settings.state_dir.join(format!("ops/status/{slug}.json")))
+        .ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn record(
+    host: &Host,
+    settings: &Settings,
+    name: &str,
+    report: &Report,
+    took_ms: u64,
+) -> anyhow::Result<()> {
+    let directory = settings.state_dir.join("ops/status");
+    host.make_dir(&directory)?;
+    let slug = name.replace(' ', "-");
+    // a run that was deferred must not cover up what the run it gave way to is about to write
+    let file = if report.exit == Exit::Deferred {
+        format!("{slug}.deferred.json")
+    } else {
+        format!("{slug}.json")
+    };
+    let mut record = report.to_json(name, took_ms);
+    if let Value::Object(fields) = &mut record {
+        let now = host
+            .now()
+            .format(&time::format_description::well_known::Rfc3339)
+            .unwrap_or_default();
+        fields.insert("at".into(), now.into());
+        // a run that failed early knows nothing; what the run before it knew still holds
+        let kept = || last_record(host, settings, &slug)?.get("memory").cloned();
+        if let Some(memory) = report.memory.clone().or_else(kept) {
+            fields.insert("memory".into(), memory);
+        }
+    }
+    host.install(
+        &directory.join(file),
+        &serde_json::to_vec_pretty(&record)?,
+        0o644,
+        None,
+    )?;
+    Ok(())
+}
+
+/// The one printer of the contract's stdout.
+fn print(as_json: bool, name: &str, report: &Report, took_ms: u64) {
+    let mut stdout = std::io::stdout().lock();
+    // a reader that went away is no reason to fail
+    let _ = if as_json {
+        writeln!(stdout, "{}", report.to_json(name, took_ms))
+    } else if let Some(bytes) = &report.body {
+        stdout.write_all(bytes)
+    } else if report.text.is_empty() {
+        Ok(())
+    } else {
+        writeln!(stdout, "{}", report.text)
+    };
+    let Some(refusal) = &report.refusal else {
+        return;
+    };
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "agnes-ops: {name}: {}", refusal.message);
+    if let Some(hint) = &refusal.hint {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_stands_in_the_help() {
+        use clap::CommandFactory as _;
+        let help = Cli::command().render_long_help().to_string();
+        for exit in [
+            Exit::Ok,
+            Exit::Failed,
+            Exit::Drift,
+            Exit::Deferred,
+            Exit::Config,
+            Exit::Degraded,
+        ] {
+            let code = exit.code().to_string();
+            assert!(
+                help.lines()
+                    .any(|line| line.split_whitespace().next() == Some(code.as_str())),
+                "exit code {code} ({exit:?}) is not in --help"
+            );
+        }
+    }
+}
