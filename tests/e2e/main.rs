@@ -1,2 +1,13 @@
-//! End-to-end tests.
-fn _x() {}
+//! Cross-process tests: the built programs among real neighbours.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start processes, read the environment and write files themselves"
+)]
+
+mod corpus;
+mod dotenv;
+mod fetch;
+mod harness;
+mod proxy;
+mod rotate;

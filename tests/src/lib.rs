@@ -1,1 +1,19 @@
-//! Harness.
+//! Servers and programs that the cross-process tests stand around the product.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a harness starts processes, reads the environment and waits itself"
+)]
+
+pub mod authority;
+pub mod ca;
+pub mod caddy;
+pub mod components;
+pub mod deployment;
+pub mod docker;
+pub mod gcs;
+pub mod handshake;
+pub mod https_source;
+pub mod ports;
+pub mod process;
+pub mod secret_manager;

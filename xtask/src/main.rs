@@ -1,2 +1,45 @@
-//! Placeholder until the first slice lands.
-fn main() {}
+//! The one door for people and CI.
+//!
+//! Always true: an exit code of a program that runs for the user is passed on as it is.
+//!
+//! Does not: contain the work (see the modules of the library).
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything that is done to this checkout: start it, test it, keep its papers straight.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install the real programs that the tests run against, and see each of them work
+    Components,
+    /// Build, make ./.agnes and bring its deployment up: https://localhost:8443
+    Up,
+    /// Stop what `up` started; files stay
+    Down,
+    /// Hold every import against the table in docs/architecture.md
+    Layers,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().verb {
+        Verb::Components => xtask::components::command(),
+        Verb::Up => xtask::deployment::up(),
+        Verb::Down => xtask::deployment::down(),
+        Verb::Layers => xtask::layers::command(),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

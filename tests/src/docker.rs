@@ -1,0 +1,245 @@
+//! A Docker engine for tests, images to run on it, and compose projects.
+//!
+//! Always true: never the machine's own engine; images come from local files; a project goes down with its handle.
+//!
+//! Does not: pull anything, and has no default bridge: containers are started by compose, on networks of the project.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use xtask::command;
+use xtask::engine::{Engine, HOST_VARIABLE};
+
+use crate::caddy::Version;
+use crate::components;
+
+/// The base image: a C library, OpenSSL's libraries, certificates and busybox as `/bin/sh`.
+pub const BASE_IMAGE: &str = "agnes-test/base:bookworm";
+
+static ENGINE: OnceLock<Option<Docker>> = OnceLock::new();
+/// Images are made by one test at a time: the first makes, the others find.
+static IMAGES: Mutex<()> = Mutex::new(());
+
+/// An engine that answers.
+#[derive(Debug)]
+pub struct Docker {
+    host: String,
+    /// Ours when nobody gave one; it ends with this process.
+    _own: Option<Engine>,
+}
+
+impl Docker {
+    /// The engine of this test run: `AGNES_TEST_DOCKER_HOST`, else one that this process starts. `None` after saying `SKIP`.
+    ///
+    /// # Panics
+    /// When the engine does not start, or with `CI=true` when its programs are not there.
+    pub fn get() -> Option<&'static Self> {
+        for name in ["docker", "dockerd", "containerd", "docker-compose"] {
+            components::require(name)?;
+        }
+        if std::env::var_os(HOST_VARIABLE).is_none() && !nix::unistd::geteuid().is_root() {
+            components::skip("dockerd", "needs root");
+            return None;
+        }
+        let start = || match std::env::var(HOST_VARIABLE) {
+            Ok(host) => Docker { host, _own: None },
+            Err(_) => {
+                let own = Engine::start().expect("start a Docker engine");
+                Docker {
+                    host: own.host().to_owned(),
+                    _own: Some(own),
+                }
+            }
+        };
+        ENGINE.get_or_init(|| Some(start())).as_ref()
+    }
+
+    /// What a child needs in its environment so that its `docker` and `docker compose` are ours and talk to this engine.
+    ///
+    /// # Panics
+    /// When `PATH` cannot be extended.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let own_path = std::env::var_os("PATH").unwrap_or_default();
+        let directories =
+            std::iter::once(xtask::components::directory()).chain(std::env::split_paths(&own_path));
+        let path = std::env::join_paths(directories).expect("directories without colons");
+        vec![
+            ("DOCKER_HOST", self.host.clone()),
+            (
+                "DOCKER_CONFIG",
+                xtask::components::docker_config().display().to_string(),
+            ),
+            ("PATH", path.to_string_lossy().into_owned()),
+        ]
+    }
+
+    /// `docker …` against this engine.
+    pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(xtask::components::directory().join("docker"));
+        command.args(args).envs(self.environment());
+        command
+    }
+
+    /// Makes sure of [`BASE_IMAGE`]; `false` after saying `SKIP`.
+    ///
+    /// # Errors
+    /// The engine's.
+    ///
+    /// # Panics
+    /// When another test panicked while it made an image.
+    pub fn base_image(&self) -> Result<bool> {
+        let _one = IMAGES.lock().expect("no panic while held");
+        self.import_base()
+    }
+
+    /// Makes sure of an image with `/usr/bin/caddy` of this version; its name, or `None` after saying `SKIP`.
+    ///
+    /// # Errors
+    /// The engine's.
+    ///
+    /// # Panics
+    /// As [`Docker::base_image`].
+    pub fn caddy_image(&self, version: Version) -> Result<Option<String>> {
+        let _one = IMAGES.lock().expect("no panic while held");
+        let name = format!("agnes-test/caddy:{}", version.number());
+        let Some(program) = components::require(version.component()) else {
+            return Ok(None);
+        };
+        if self.has(&name) {
+            return Ok(Some(name));
+        }
+        if !self.import_base()? {
+            return Ok(None);
+        }
+        let context = tempfile::tempdir().context("build context")?;
+        fs::copy(program, context.path().join("caddy"))
+            .context("copy Caddy into the build context")?;
+        let dockerfile = format!(
+            "FROM {BASE_IMAGE}\nCOPY caddy /usr/bin/caddy\n\
+             CMD [\"/usr/bin/caddy\", \"run\", \"--config\", \"/etc/caddy/Caddyfile\", \"--adapter\", \"caddyfile\"]\n"
+        );
+        fs::write(context.path().join("Dockerfile"), dockerfile).context("write the Dockerfile")?;
+        command::capture(
+            self.command(["build", "--quiet", "--tag", &name])
+                .arg(context.path()),
+        )?;
+        Ok(Some(name))
+    }
+
+    fn import_base(&self) -> Result<bool> {
+        let Some(tree) = components::require("base-image.tar") else {
+            return Ok(false);
+        };
+        if !self.has(BASE_IMAGE) {
+            command::capture(self.command(["import"]).arg(tree).arg(BASE_IMAGE))?;
+        }
+        Ok(true)
+    }
+
+    fn has(&self, image: &str) -> bool {
+        command::capture(&mut self.command(["image", "inspect", image])).is_ok()
+    }
+}
+
+/// A compose project in a directory of its own.
+#[derive(Debug)]
+pub struct Project {
+    docker: &'static Docker,
+    directory: TempDir,
+}
+
+impl Project {
+    /// A directory with this `docker-compose.yml`; nothing runs yet.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn new(docker: &'static Docker, compose_file: &str) -> Result<Self> {
+        // Compose names the project after the directory; its dot and capitals would be dropped.
+        let directory = tempfile::Builder::new()
+            .prefix("agnes-test-")
+            .rand_bytes(8)
+            .tempdir()
+            .context("project directory")?;
+        fs::write(directory.path().join("docker-compose.yml"), compose_file)
+            .context("write docker-compose.yml")?;
+        Ok(Self { docker, directory })
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A file in its directory, written with its parents; for what compose mounts.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+        }
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// `docker compose …` in its directory.
+    pub fn compose<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = self.docker.command(["compose"]);
+        command.args(args).current_dir(self.path());
+        command
+    }
+
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// Compose's, with the end of what it said.
+    pub fn up(&self) -> Result<()> {
+        command::capture(&mut self.compose(["up", "--detach", "--no-build"])).map(drop)
+    }
+
+    /// The id of a service's first container.
+    ///
+    /// # Errors
+    /// Compose's, or when there is none.
+    pub fn container(&self, service: &str) -> Result<String> {
+        let ids = command::capture(&mut self.compose(["ps", "--quiet", service]))?;
+        ids.lines()
+            .next()
+            .map(str::to_owned)
+            .with_context(|| format!("service {service} has no container"))
+    }
+
+    /// What a service said.
+    ///
+    /// # Errors
+    /// Compose's.
+    pub fn logs(&self, service: &str) -> Result<String> {
+        command::capture(&mut self.compose(["logs", "--no-color", "--no-log-prefix", service]))
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(logs) =
+                command::capture(&mut self.compose(["logs", "--no-color", "--tail", "50"]))
+        {
+            eprintln!("--- {} said:\n{logs}", self.path().display());
+        }
+        let down = command::capture(&mut self.compose([
+            "down",
+            "--volumes",
+            "--remove-orphans",
+            "--timeout",
+            "1",
+        ]));
+        if let Err(error) = down {
+            eprintln!("{}: {error:#}", self.path().display());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Where things are: the checkout and the directory that built programs land in.
+//!
+//! Always true: answers come from the running process (Cargo's environment, its own path), never from a path that was
+//! compiled in, since checkouts share target directories.
+//!
+//! Does not: create anything.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The workspace's root directory.
+///
+/// # Errors
+/// When neither Cargo nor the current directory leads to a checkout.
+pub fn root() -> Result<PathBuf> {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let start = match package {
+        Some(dir) => dir,
+        None => env::current_dir().context("current directory")?,
+    };
+    match start
+        .ancestors()
+        .find(|dir| dir.join("agnes-config/Cargo.toml").is_file())
+    {
+        Some(root) => Ok(root.to_path_buf()),
+        None => bail!("{}: not inside a checkout of Agnes", start.display()),
+    }
+}
+
+/// The directory with the programs of the profile that this one was built with.
+///
+/// # Errors
+/// When the own path cannot be read.
+pub fn programs() -> Result<PathBuf> {
+    let own = env::current_exe().context("own path")?;
+    let parent = own
+        .parent()
+        .map(Path::to_path_buf)
+        .context("own path has no parent")?;
+    // Test binaries live one level deeper, in deps/.
+    match parent.file_name() {
+        Some(name) if name == "deps" => parent
+            .parent()
+            .map(Path::to_path_buf)
+            .context("deps/ has no parent"),
+        _ => Ok(parent),
+    }
+}

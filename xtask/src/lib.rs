@@ -1,0 +1,12 @@
+//! What the one door for people and CI is made of: real components, the suite, the layer check, the generated docs.
+//!
+//! Always true: nothing here is shipped; the tests' harness uses [`components`] and [`engine`] and nothing else of it.
+//!
+//! Does not: know how a command line looks (that is `main.rs`).
+
+pub mod checkout;
+pub mod command;
+pub mod components;
+pub mod deployment;
+pub mod engine;
+pub mod layers;
