@@ -76,20 +76,31 @@ impl Builder {
             .map_or(Source::Default, |raw| raw.source.clone())
     }
 
-    /// Reports a problem of `key`, at the place where `at` was written.
+    /// Reports a problem of `key`, which nobody set, at the place where `at` was written.
     pub(super) fn fault_at(&mut self, at: &Key, key: &'static Key, message: impl Into<String>) {
-        let problem = problem(self.source(at), Some(key.name()), message);
+        self.push(problem(self.source(at), Some(key.name()), message), key);
+    }
+
+    /// Reports a problem of `key` where it was written, by the name it has there.
+    pub(super) fn fault(&mut self, key: &'static Key, message: impl Into<String>) {
+        self.push(
+            problem(self.source(key), Some(&self.written(key)), message),
+            key,
+        );
+    }
+
+    fn push(&mut self, problem: Problem, key: &'static Key) {
         self.faults.insert(key.name(), problem.message.clone());
         self.problems.push(problem);
     }
 
-    /// Reports a problem of `key` where it was written.
-    pub(super) fn fault(&mut self, key: &'static Key, message: impl Into<String>) {
-        self.fault_at(key, key, message);
+    fn written(&self, key: &Key) -> String {
+        let raw = self.raws.get(key.name());
+        raw.map_or(key.name().to_owned(), |raw| raw.written.clone())
     }
 
     pub(super) fn warn(&mut self, key: &'static Key, message: impl Into<String>) {
-        let warning = problem(self.source(key), Some(key.name()), message);
+        let warning = problem(self.source(key), Some(&self.written(key)), message);
         self.warnings.push(warning);
     }
 
@@ -240,7 +251,10 @@ impl Builder {
             toml: key.toml,
             value: value.replace(|c: char| c.is_control(), " "),
             source,
-            problem: self.faults.get(key.name()).cloned(),
+            problem: self.faults.get(key.name()).cloned().or_else(|| {
+                let raw = self.raws.get(key.name())?;
+                raw.problem.clone()
+            }),
         }
     }
 }
