@@ -50,6 +50,8 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let name = cli.command.name();
     let mut report = report;
     if cli.command.changes()
+        // settings that cannot be acted on leave the host untouched, the record included
+        && report.exit != Exit::Config
         && let Some(settings) = &loaded.settings
         && let Err(error) = record(&host, settings, name, &report, took_ms)
     {
@@ -155,7 +157,7 @@ fn command(
             let options = tls::RotateOptions {
                 dry_run: *dry_run,
                 allow_older: *allow_older,
-                ensure: false,
+                ..tls::RotateOptions::default()
             };
             tls::rotate(deployment, options, memory)
         }
@@ -282,6 +284,7 @@ fn record(
 ) -> anyhow::Result<()> {
     let directory = settings.state_dir.join("ops/status");
     host.make_dir(&directory)?;
+    host.sweep(&directory)?;
     let slug = name.replace(' ', "-");
     // a run that was deferred must not cover up what the run it gave way to is about to write
     let file = if report.exit == Exit::Deferred {

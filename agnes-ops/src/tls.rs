@@ -28,7 +28,7 @@ pub use check::{Finding, Survey, check, survey};
 pub use csr::{Options as CsrOptions, csr};
 pub use inspect::inspect;
 pub use key::PrivateKey;
-pub use rotate::{Options as RotateOptions, rotate};
+pub use rotate::{Options as RotateOptions, ProofTime, rotate};
 
 use crate::fetch::Fetcher;
 use crate::host::Host;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::host::{Child, Host, Running};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
 use crate::served;
-use crate::tls::{self, Deployment, RotateOptions};
+use crate::tls::{self, Deployment, ProofTime, RotateOptions};
 
 /// From start to ready.
 const READY: Duration = Duration::from_secs(20);
@@ -80,31 +80,30 @@ pub fn up(
     if settings.runtime == Runtime::Compose {
         return Ok(not_here("up"));
     }
+    let running = server(host, settings)?;
+    let wanted = wanted(host, settings, program)?;
+    let recorded = recorded(host, settings);
+    let same = |server: &Server| {
+        let found = Started {
+            pid: server.pid(),
+            ..wanted.clone()
+        };
+        recorded.as_ref().is_none_or(|started| *started == found)
+    };
+    let (verb, stop, proof) = match &running {
+        Some(server) if same(server) => ("", None, ProofTime::Now),
+        Some(server) => ("restart agnesd", Some(server), ProofTime::AfterStart),
+        None => ("start agnesd", None, ProofTime::AfterStart),
+    };
     let options = RotateOptions {
         dry_run,
+        proof,
         ensure: true,
         ..RotateOptions::default()
     };
     let mut report = tls::rotate(deployment, options, memory)?;
     // `up` has no memory of its own; the rotation's belongs to `tls rotate`
     report.memory = None;
-    let running = server(host, settings)?;
-    let wanted = wanted(host, settings, program)?;
-    let recorded = recorded(host, settings);
-    let same = |server: &Server| {
-        recorded.as_ref().is_none_or(|started| {
-            *started
-                == Started {
-                    pid: server.pid(),
-                    ..wanted.clone()
-                }
-        })
-    };
-    let (verb, stop) = match &running {
-        Some(server) if same(server) => ("", None),
-        Some(server) => ("restart agnesd", Some(server)),
-        None => ("start agnesd", None),
-    };
     if dry_run {
         if !verb.is_empty() {
             report.text = format!("{}\n{verb}", report.text);
@@ -287,7 +286,7 @@ fn last_line(host: &Host, log: &Path) -> Result<String> {
     Ok(text
         .lines()
         .rev()
-        .find(|line| !line.trim().is_empty())
+        .find(|line| !line.trim().is_empty() && !line.starts_with("hint:"))
         .unwrap_or("it logged nothing")
         .trim()
         .to_owned())

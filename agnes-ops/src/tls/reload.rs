@@ -79,6 +79,17 @@ pub struct Convergence {
 }
 
 impl Convergence {
+    /// The server is about to be started; whoever starts it looks.
+    pub fn not_yet() -> Self {
+        Self {
+            proof: Proof::NothingListens,
+            served: None,
+            tried: Vec::new(),
+            by: None,
+            seen: "the server is not started yet".into(),
+        }
+    }
+
     /// Nothing contradicts the installed pair: it is served, or nobody could be asked and nobody listens.
     pub fn holds(&self) -> bool {
         let asked = self.tried.iter().any(|tried| tried.result != "absent");

@@ -27,6 +27,18 @@ pub struct Options {
     pub allow_older: bool,
     /// Make key, request and bridge also when no chain is published anywhere (`up`).
     pub ensure: bool,
+    /// When what is served is proven.
+    pub proof: ProofTime,
+}
+
+/// When the proof is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProofTime {
+    /// By the rotation, which undoes what it cannot prove.
+    #[default]
+    Now,
+    /// By the caller, who is about to start the server; nobody is asked to reload.
+    AfterStart,
 }
 
 /// A generation that is being installed.
@@ -47,6 +59,7 @@ pub(super) struct Rotation<'a> {
     pub(super) store: Store,
     journal: Journal,
     pub(super) memory: Memory,
+    proof: ProofTime,
     steps: Vec<Step>,
 }
 
@@ -77,6 +90,7 @@ pub fn rotate(
         store: Store::new(&settings.state_dir, settings.tls.file_owner),
         journal: Journal::new(&settings.state_dir, "tls-rotate"),
         memory: Memory::from_json(memory),
+        proof: options.proof,
         steps: Vec::new(),
         deployment,
     };
@@ -275,6 +289,9 @@ impl Rotation<'_> {
     }
 
     fn converge(&mut self, expected: &str) -> Convergence {
+        if self.proof == ProofTime::AfterStart {
+            return Convergence::not_yet();
+        }
         let convergence = converge(
             self.deployment.host,
             self.deployment.settings,
