@@ -8,5 +8,7 @@ pub mod checkout;
 pub mod command;
 pub mod components;
 pub mod deployment;
+pub mod docs;
 pub mod engine;
 pub mod layers;
+pub mod suite;

@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::suite::Step;
 
 /// Everything that is done to this checkout: start it, test it, keep its papers straight.
 #[derive(Debug, Parser)]
@@ -26,6 +27,18 @@ enum Verb {
     Down,
     /// Hold every import against the table in docs/architecture.md
     Layers,
+    /// Write what agnes-config generates: docs/configuration.md and .env.example
+    Docs {
+        /// Write nothing; exit 1 when one is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every check: components, lints, rules, docs, build and all tests
+    Test {
+        /// Run this step alone
+        #[arg(long, value_name = "STEP")]
+        only: Option<Step>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -33,6 +46,8 @@ fn main() -> ExitCode {
         Verb::Components => xtask::components::command(),
         Verb::Up => xtask::deployment::up(),
         Verb::Down => xtask::deployment::down(),
+        Verb::Docs { check } => xtask::docs::command(check),
+        Verb::Test { only } => xtask::suite::command(only),
         Verb::Layers => xtask::layers::command(),
     };
     match done {
