@@ -5,9 +5,12 @@
     reason = "tests start processes, read the environment and write files themselves"
 )]
 
+mod compose;
 mod corpus;
+mod crash;
 mod dotenv;
 mod fetch;
 mod harness;
 mod proxy;
 mod rotate;
+mod up;
