@@ -86,7 +86,7 @@ pub(super) fn run(root: &Path) -> Result<Said> {
     println!("{SEED_VARIABLE}={seed}");
     let engine = engine()?;
 
-    let mut cargo = steps::test_command(root, &[]);
+    let mut cargo = steps::test_command(root);
     cargo
         .env("AGNES_COMPONENTS", components::directory())
         .env(SEED_VARIABLE, &seed)

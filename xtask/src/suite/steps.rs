@@ -113,17 +113,19 @@ pub(super) fn docs(root: &Path) -> Result<Said> {
     )
 }
 
+/// Programs and tests in one go: Cargo then resolves one set of features for both and builds each dependency once.
 pub(super) fn build(root: &Path) -> Result<Said> {
-    command::run(cargo(root).args(["build", "--locked", "--workspace", "--bins"]))?;
-    loud(&mut test_command(root, &["--no-run"]))
+    loud(&mut over_the_workspace(root, &["build", "--all-targets"]))
 }
 
 /// `cargo test` over everything that this machine can link.
-pub(super) fn test_command(root: &Path, arguments: &[&str]) -> Command {
+pub(super) fn test_command(root: &Path) -> Command {
+    over_the_workspace(root, &["test", "--no-fail-fast"])
+}
+
+fn over_the_workspace(root: &Path, verb: &[&str]) -> Command {
     let mut command = cargo(root);
-    command
-        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
-        .args(arguments);
+    command.args(verb).args(["--locked", "--workspace"]);
     if !components::is_ready("libssl-dev") {
         for package in NEED_OPENSSL {
             command.args(["--exclude", package]);
