@@ -101,6 +101,9 @@ fn upsert_of_what_is_there_changes_no_byte() {
 fn upsert_replaces_what_only_looks_equal_today() {
     let after = upsert(b"A=x\nB=${A}\n", &[("B", "x")]).unwrap();
     assert_eq!(after, b"A=x\nB=x\n");
+    // While upsert reads a file, every variable there is reads as "set".
+    let after = upsert(b"B=${A}\n", &[("B", "set")]).unwrap();
+    assert_eq!(after, b"B=set\n");
     let after = upsert(b"DOMAIN\n", &[("DOMAIN", "x")]).unwrap();
     assert_eq!(after, b"DOMAIN\nDOMAIN=x\n");
 }

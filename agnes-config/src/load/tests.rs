@@ -251,6 +251,7 @@ fn every_toml_problem_is_found_also_around_a_syntax_error() {
         "agnes.toml:8: tls.some: is no setting (see docs/configuration.md for all of them)",
         "agnes.toml:10: server.listen: \"localhost:8000\" is no address with a port (expected ",
     ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
     for start in starts {
         assert!(
             found.iter().any(|line| line.starts_with(start)),
@@ -574,4 +575,30 @@ proptest::proptest! {
         }
         assert_eq!(loaded.settings.is_none(), !loaded.problems.is_empty());
     }
+}
+
+#[test]
+fn drop_ins_count_by_name_whatever_order_the_directory_has() {
+    let names =
+        [53, 17, 90, 38, 71, 26, 44, 82, 65, 11].map(|n| format!("agnes.toml.d/{n}-x.toml"));
+    let texts = names.each_ref().map(|name| {
+        let label = name.replace(|c: char| !c.is_ascii_digit(), "");
+        format!("domain = \"d{label}.example.com\"")
+    });
+    let files: Vec<(&str, &str)> = names
+        .iter()
+        .zip(&texts)
+        .map(|(n, t)| (n.as_str(), t.as_str()))
+        .collect();
+    for count in 1..=files.len() {
+        let loaded = load_files(&files[..count]);
+        let last = names[..count].iter().max().unwrap();
+        let source = value(&loaded, "DOMAIN").source.to_string();
+        assert_eq!(source, format!("{last}:1"));
+    }
+    let loaded = load_files(&[
+        ("agnes.toml.d/x.toml", "!"),
+        ("agnes.toml.d/10-x.toml~", "!"),
+    ]);
+    assert!(loaded.settings.is_some(), "files that are not drop-ins");
 }
