@@ -64,7 +64,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
             ));
         }
     }
-    print(cli.global.json, name, &report, took_ms);
+    print(&cli.command, cli.global.json, &report, took_ms);
     report.exit.code()
 }
 
@@ -145,7 +145,16 @@ fn command(
         .and_then(|record| record.get("memory"));
     match &cli.command {
         Command::Up { dry_run } => {
-            up::up(deployment, &server_program(environment), *dry_run, memory)
+            let program = server_program(environment);
+            let mut report = up::up(deployment, &program, *dry_run, memory)?;
+            if !dry_run && report.refusal.is_none() {
+                let screen = status::status(deployment, last_rotation.as_ref())?;
+                report.text = screen.text;
+                report
+                    .details
+                    .insert("next".into(), screen.details.get("next").cloned().into());
+            }
+            Ok(report)
         }
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
@@ -315,7 +324,8 @@ fn record(
 }
 
 /// The one printer of the contract's stdout.
-fn print(as_json: bool, name: &str, report: &Report, took_ms: u64) {
+fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) {
+    let (name, changes) = (command.name(), command.changes());
     let mut stdout = std::io::stdout().lock();
     // a reader that went away is no reason to fail
     let _ = if as_json {
@@ -324,6 +334,13 @@ fn print(as_json: bool, name: &str, report: &Report, took_ms: u64) {
         stdout.write_all(bytes)
     } else if report.text.is_empty() {
         Ok(())
+    } else if changes {
+        writeln!(
+            stdout,
+            "{}: {name}\n{}",
+            report.outcome.as_str(),
+            report.text
+        )
     } else {
         writeln!(stdout, "{}", report.text)
     };
