@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::cli::{Fetch, Kind};
 use crate::fetch::Fetched;
 use crate::host::Entry;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::tls::{Deployment, PrivateKey, check_certificates};
 
 /// Fetches and installs.
@@ -96,13 +96,11 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
         report.text = format!("{}: unchanged", path.display());
         return Ok(report);
     }
+    let mut steps = Steps::begin(host.instant());
     host.install(path, &bytes, mode, None)?;
     report.outcome = Outcome::Changed;
     report.text = format!("{}: {} bytes from {url}", path.display(), bytes.len());
-    report.steps.push(Step {
-        name: format!("install {}", path.display()),
-        result: "done".into(),
-        took_ms: 0,
-    });
+    steps.done(format!("install {}", path.display()), host.instant());
+    report.steps = steps.into_vec();
     Ok(report)
 }

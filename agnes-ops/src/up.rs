@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::host::{Child, Host, Running};
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::served;
 use crate::tls::{self, Deployment, ProofTime, RotateOptions};
 
@@ -107,10 +107,11 @@ pub fn up(
     if dry_run {
         if !verb.is_empty() {
             report.text = format!("{}\n{verb}", report.text);
-            report.steps.push(step(verb, "planned"));
+            report.steps.push(Step::planned(verb));
         }
         return Ok(report);
     }
+    let mut steps = Steps::begin(host.instant());
     if !verb.is_empty() {
         if let Some(server) = stop
             && let Some(refusal) = stop_server(host, settings, server)?
@@ -134,7 +135,8 @@ pub fn up(
             0o644,
             None,
         )?;
-        report.steps.push(step(verb, "done"));
+        steps.done(verb, host.instant());
+        report.steps.extend(steps.into_vec());
         report.outcome = Outcome::Changed;
     }
     prove(deployment, report)
@@ -196,18 +198,20 @@ pub fn down(host: &Host, settings: &Settings, dry_run: bool) -> Result<Report> {
             Outcome::Unchanged,
             format!("would stop agnesd (pid {})", server.pid()),
         );
-        report.steps.push(step("stop agnesd", "planned"));
+        report.steps.push(Step::planned("stop agnesd"));
         return Ok(report);
     }
+    let mut steps = Steps::begin(host.instant());
     if let Some(refusal) = stop_server(host, settings, &server)? {
         return Ok(Report::refused(Exit::Failed, refusal));
     }
+    steps.done("stop agnesd", host.instant());
     let mut report = Report::ok(
         Outcome::Changed,
         format!("agnesd (pid {}) has drained and stopped", server.pid()),
     )
     .detail("server", json!({"pid": server.pid()}));
-    report.steps.push(step("stop agnesd", "done"));
+    report.steps = steps.into_vec();
     Ok(report)
 }
 
@@ -343,12 +347,4 @@ fn with_failure(mut report: Report, refusal: Refusal) -> Report {
     report.exit = Exit::Failed;
     report.refusal = Some(refusal);
     report
-}
-
-fn step(name: &str, result: &str) -> Step {
-    Step {
-        name: name.to_owned(),
-        result: result.to_owned(),
-        took_ms: 0,
-    }
 }

@@ -181,7 +181,7 @@ fn a_port_that_is_taken_is_named() {
         ran.stderr
     );
     assert!(
-        ran.stderr.to_lowercase().contains("in use"),
+        ran.stderr.contains("taken by another process"),
         "{}",
         ran.stderr
     );

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::generations::Store;
 use super::plan::{ChainSource, KeyRef, KeySource, Situation, plan, resolve};
 use super::{Deployment, PrivateKey, request};
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 
 /// How `csr` was asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,19 +63,20 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
         (false, Some(KeyRef::New(kind))) => Some(kind),
         (false, _) => None,
     };
-    let mut steps = Vec::new();
+    let mut steps = Steps::begin(host.instant());
+    let mut planned = Vec::new();
     if new_kind.is_some() || decided.request.is_some() {
         if options.dry_run {
-            steps.push(step("make a key and write cert.csr", "planned"));
+            planned.push(Step::planned("make a key and write cert.csr"));
         } else {
             let made = match new_kind {
                 Some(kind) => {
                     let key = PrivateKey::generate(kind).map_err(anyhow::Error::msg)?;
                     let number = store.add_pending(host, &disk, &key)?;
-                    steps.push(step(
-                        &format!("make a {} key, pending/{number}.pem", key.kind),
-                        "done",
-                    ));
+                    steps.done(
+                        format!("make a {} key, pending/{number}.pem", key.kind),
+                        host.instant(),
+                    );
                     Some(key)
                 }
                 None => decided
@@ -87,7 +88,7 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
                 made.ok_or_else(|| anyhow::anyhow!("there is no key to make the request for"))?;
             let pem = request::request(&identity, &key).map_err(anyhow::Error::msg)?;
             store.write_request(host, &pem)?;
-            steps.push(step("write cert.csr", "done"));
+            steps.done("write cert.csr", host.instant());
             disk = store.observe(host)?;
         }
     }
@@ -126,14 +127,10 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
     if options.print {
         report = report.detail("pem", pem);
     }
-    report.steps = steps;
+    report.steps = if options.dry_run {
+        planned
+    } else {
+        steps.into_vec()
+    };
     Ok(report)
-}
-
-fn step(name: &str, result: &str) -> Step {
-    Step {
-        name: name.to_owned(),
-        result: result.to_owned(),
-        took_ms: 0,
-    }
 }

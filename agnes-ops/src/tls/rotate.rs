@@ -16,7 +16,7 @@ use super::reload::{Convergence, converge, name, observe};
 use super::source::{Memory, Sources};
 use super::{Deployment, report, request};
 use crate::journal::Journal;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 
 /// How `rotate` was asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,7 +60,7 @@ pub(super) struct Rotation<'a> {
     journal: Journal,
     pub(super) memory: Memory,
     proof: ProofTime,
-    steps: Vec<Step>,
+    steps: Steps,
 }
 
 /// What became of the generation that was to be installed.
@@ -91,12 +91,12 @@ pub fn rotate(
         journal: Journal::new(&settings.state_dir, "tls-rotate"),
         memory: Memory::from_json(memory),
         proof: options.proof,
-        steps: Vec::new(),
+        steps: Steps::begin(deployment.host.instant()),
         deployment,
     };
     let mut report = rotation.run(options)?;
-    report.steps = rotation.steps;
     report.memory = Some(serde_json::to_value(&rotation.memory)?);
+    report.steps = rotation.steps.into_vec();
     Ok(report)
 }
 
@@ -498,11 +498,7 @@ impl Rotation<'_> {
     }
 
     fn step(&mut self, name: impl Into<String>) {
-        self.steps.push(Step {
-            name: name.into(),
-            result: "done".into(),
-            took_ms: 0,
-        });
+        self.steps.done(name, self.deployment.host.instant());
     }
 }
 
