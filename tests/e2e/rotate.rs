@@ -323,6 +323,19 @@ fn t11_pending_keys_are_kept_until_a_certificate_for_them_appears() {
 }
 
 #[test]
+fn a_printed_request_is_the_request_and_nothing_else() {
+    let deployment = Deployment::new();
+    let ran = run(deployment.command(&["tls", "csr", "--print"])).exits(0);
+    assert_eq!(ran.stdout.as_bytes(), deployment.request());
+    assert!(
+        ran.stdout
+            .starts_with("-----BEGIN CERTIFICATE REQUEST-----\n")
+    );
+    let again = run(deployment.command(&["tls", "csr", "--print"])).exits(0);
+    assert_eq!(ran.stdout, again.stdout);
+}
+
+#[test]
 fn regular_files_are_adopted_as_generation_1() {
     let deployment = Deployment::new();
     let key = agnes_e2e::authority::ec_key();

@@ -95,11 +95,7 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
     let pem = host.read(&store.request_path())?.unwrap_or_default();
     let pem = String::from_utf8_lossy(&pem).into_owned();
     let path = store.request_path();
-    let text = if options.print {
-        pem.trim_end().to_owned()
-    } else {
-        format!("{}: submit this to the CA", path.display())
-    };
+    let text = format!("{}: submit this to the CA", path.display());
     let outcome = if steps.is_empty() || options.dry_run {
         Outcome::Unchanged
     } else {
@@ -125,6 +121,8 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
         described.map(|request| json!({"path": path, "sha256": request.sha256})),
     );
     if options.print {
+        // nothing but the request, so that it can be piped
+        report.body = Some(zeroize::Zeroizing::new(pem.clone().into_bytes()));
         report = report.detail("pem", pem);
     }
     report.steps = if options.dry_run {
