@@ -5,7 +5,6 @@
 //!
 //! Does not: run a CA protocol. The chain is published somewhere by whoever runs the CA, and fetched from there.
 
-mod admin;
 mod certificate;
 mod chain;
 mod check;
