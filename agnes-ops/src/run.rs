@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cli::{self, Cli, Command};
 use crate::fetch::{self, Fetcher};
-use crate::host::{Checkpoints, Held, Host};
+use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report};
 use crate::{config, download, status, tls, up};
 
@@ -92,37 +92,25 @@ fn dispatch(
         return config::refusal(loaded);
     };
     let name = cli.command.name();
-    let _lock = if cli.command.changes() {
-        if !dir.is_dir() {
-            let message = format!(
-                "{}: there is no such directory; nothing was touched",
-                dir.display()
-            );
-            let hint = "name the deployment's directory with -C or AGNES_DIR";
-            return Report::refused(
-                Exit::Config,
-                Refusal::new("no-directory", message).hint(hint),
-            );
-        }
-        match host.lock(&dir.join(".lock"), name) {
-            Ok(lock) => Some(lock),
-            Err(Held::By(holder)) => {
-                let message = format!(
-                    "{} is held by {holder}; nothing was touched",
-                    dir.join(".lock").display()
-                );
-                return Report::refused(Exit::Deferred, Refusal::new("lock-held", message));
-            }
-            Err(Held::Unusable(error)) => {
-                let message = format!(
-                    "{}: {error}; nothing was touched",
-                    dir.join(".lock").display()
-                );
-                return Report::refused(Exit::Failed, Refusal::new("lock-unusable", message));
-            }
-        }
-    } else {
-        None
+    if cli.command.is_of_a_deployment() && !dir.is_dir() {
+        let message = format!(
+            "{}: there is no such directory; nothing was touched",
+            dir.display()
+        );
+        let hint = "name the deployment's directory with -C or AGNES_DIR";
+        return Report::refused(
+            Exit::Config,
+            Refusal::new("no-directory", message).hint(hint),
+        );
+    }
+    let _lock = match cli
+        .command
+        .changes()
+        .then(|| lock(host, dir, name))
+        .transpose()
+    {
+        Ok(lock) => lock,
+        Err(refused) => return *refused,
     };
     let fetcher = Fetcher::new(fetch_options(settings, environment));
     let deployment = tls::Deployment {
@@ -131,6 +119,25 @@ fn dispatch(
         fetcher: &fetcher,
     };
     command(cli, environment, deployment).unwrap_or_else(|error| failed(&error))
+}
+
+fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
+    let path = dir.join(".lock");
+    let (exit, refusal) = match host.lock(&path, name) {
+        Ok(lock) => return Ok(lock),
+        Err(Held::By(holder)) => {
+            let message = format!(
+                "{} is held by {holder}; nothing was touched",
+                path.display()
+            );
+            (Exit::Deferred, Refusal::new("lock-held", message))
+        }
+        Err(Held::Unusable(error)) => {
+            let message = format!("{}: {error}; nothing was touched", path.display());
+            (Exit::Failed, Refusal::new("lock-unusable", message))
+        }
+    };
+    Err(Box::new(Report::refused(exit, refusal)))
 }
 
 fn command(
@@ -334,7 +341,7 @@ fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) {
         stdout.write_all(bytes)
     } else if report.text.is_empty() {
         Ok(())
-    } else if changes {
+    } else if changes && report.exit == Exit::Ok {
         writeln!(
             stdout,
             "{}: {name}\n{}",

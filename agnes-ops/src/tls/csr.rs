@@ -74,7 +74,7 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
                     let key = PrivateKey::generate(kind).map_err(anyhow::Error::msg)?;
                     let number = store.add_pending(host, &disk, &key)?;
                     steps.done(
-                        format!("make a {} key, pending/{number}.pem", key.kind),
+                        format!("make an {} key, pending/{number}.pem", key.kind),
                         host.instant(),
                     );
                     Some(key)

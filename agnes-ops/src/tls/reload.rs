@@ -61,7 +61,7 @@ pub struct Tried {
     pub kind: &'static str,
     /// Its target, for people and for remembering.
     pub target: String,
-    /// `proven`, `requested` (proof off), `unproven`, `failed` or `absent`.
+    /// `proven`, `requested` (asked, and nothing can show what came of it), `unproven`, `failed` or `absent`.
     pub result: &'static str,
     /// Why not.
     pub why: Option<String>,
@@ -236,10 +236,17 @@ fn ask(
         match request(host, settings, way) {
             Err(Missing::Absent(why)) => (entry.result, entry.why) = ("absent", Some(why)),
             Err(Missing::Failed(why)) => (entry.result, entry.why) = ("failed", Some(why)),
-            Ok(()) if settings.tls.served_address == ServedAddress::Off => {
+            // without a proof, or with the expected leaf there before, nothing shows what asking did
+            Ok(())
+                if settings.tls.served_address == ServedAddress::Off
+                    || first.proof == Proof::Served =>
+            {
                 entry.result = "requested";
                 tried.push(entry);
-                return Convergence { tried, ..first };
+                return Convergence {
+                    tried,
+                    ..observe(host, settings, expected)
+                };
             }
             Ok(()) => {
                 let seen = await_leaf(host, settings, way, expected);

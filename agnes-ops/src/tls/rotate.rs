@@ -143,7 +143,7 @@ impl Rotation<'_> {
         if let Some(kind) = decided.new_key {
             let key = PrivateKey::generate(kind).map_err(anyhow::Error::msg)?;
             let number = self.store.add_pending(host, situation.disk, &key)?;
-            self.step(format!("make a {} key, pending/{number}.pem", key.kind));
+            self.step(format!("make an {} key, pending/{number}.pem", key.kind));
             made = Some((number, key));
         }
         let key_of = |key: KeyRef| {
@@ -181,7 +181,15 @@ impl Rotation<'_> {
         if matches!((&swap, install), (Swap::Committed(_), Install::Chain(..))) {
             self.memory.remember(&sources.etag, &chain);
         }
-        self.conclude(swap, sources, decided.verdict.clone())
+        let mut verdict = decided.verdict.clone();
+        if let Err(refusal) = &mut verdict {
+            let made = match install {
+                Install::Bridge(_) => "a 30-day bridge certificate was installed meanwhile",
+                Install::Chain(..) => "the broken pair was replaced by the one kept before it",
+            };
+            refusal.message = refusal.message.replace("what is installed stays", made);
+        }
+        self.conclude(swap, sources, verdict)
     }
 
     /// Nothing to install. What is served may still be something else (a reload that failed yesterday).
@@ -240,7 +248,7 @@ impl Rotation<'_> {
                     "reload-not-proven",
                     format!("the new certificate was not served ({}); the old pair is back: {}", failed.clause(), back.seen),
                 )
-                .hint("agnes-ops tls reload shows what each reload way does; the same certificate is tried again at the next run");
+                .hint("correct [[tls.reload]] or TLS_SERVED_ADDRESS; the same certificate is tried again at the next run");
                 let back = Convergence {
                     tried: failed.tried,
                     by: None,
