@@ -150,10 +150,13 @@ impl Rotation<'_> {
             self.store.settle_pending(host, number)?;
         }
         let disk = self.store.observe(host)?;
+        // the one before, and if that is broken also the newest that is not
+        let sound = disk.kept.first().map(|(number, ..)| *number);
+        let keep = [Some(open.to), open.from, sound];
         for number in disk
             .generations
             .iter()
-            .filter(|number| **number != open.to && Some(**number) != open.from)
+            .filter(|number| !keep.contains(&Some(**number)))
         {
             self.store.remove(host, *number)?;
         }
