@@ -6,7 +6,7 @@
 //! Does not: read anything.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         data_dir,
         state_dir,
     };
+    builder.served_by_the_listener(&mut settings);
     builder.reload(layers.reload, &mut settings);
     checks::check(&settings, &mut builder);
     builder.finish(settings)
@@ -60,6 +61,27 @@ pub(super) struct Builder {
 }
 
 impl Builder {
+    /// One process with TLS of its own is looked at where it listens, unless somebody says otherwise.
+    fn served_by_the_listener(&mut self, settings: &mut Settings) {
+        let listener = settings
+            .server
+            .tls_listen
+            .filter(|address| address.port() != 0);
+        if let (Runtime::Process, Some(mut address)) = (settings.runtime, listener)
+            && !self.is_set(&keys::SERVED_ADDRESS)
+        {
+            if address.ip().is_unspecified() {
+                address.set_ip(match address {
+                    SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            let shown = (address.to_string(), Source::Default);
+            self.shown.insert(keys::SERVED_ADDRESS.name(), shown);
+            settings.tls.served_address = ServedAddress::At(address.to_string());
+        }
+    }
+
     /// Is there anything, right or wrong, from somebody?
     pub(super) fn is_set(&self, key: &Key) -> bool {
         self.raws.contains_key(key.name())

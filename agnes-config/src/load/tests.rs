@@ -530,7 +530,7 @@ fn values_that_contradict_each_other_are_found() {
         "its CN is not DOMAIN",
     );
     warning(
-        "AGNES_RUNTIME=process\nAGNES_TLS_LISTEN=127.0.0.1:8443\n",
+        "AGNES_RUNTIME=process\nAGNES_TLS_LISTEN=127.0.0.1:8443\nTLS_SERVED_ADDRESS=127.0.0.1:443\n",
         "is not where agnesd listens",
     );
     warning(
@@ -601,4 +601,23 @@ fn drop_ins_count_by_name_whatever_order_the_directory_has() {
         ("agnes.toml.d/10-x.toml~", "!"),
     ]);
     assert!(loaded.settings.is_some(), "files that are not drop-ins");
+}
+
+#[test]
+fn one_process_is_looked_at_where_it_listens() {
+    for (listen, served) in [
+        ("127.0.0.1:8443", "127.0.0.1:8443"),
+        ("0.0.0.0:443", "127.0.0.1:443"),
+        ("[::]:8443", "[::1]:8443"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("AGNES_RUNTIME=process\nAGNES_TLS_LISTEN={listen}\n");
+        std::fs::write(dir.path().join(".env"), text).unwrap();
+        let loaded = load(dir.path(), env(&[]), &[]);
+        let settings = loaded.settings.unwrap();
+        assert_eq!(
+            settings.tls.served_address,
+            ServedAddress::At(served.to_owned())
+        );
+    }
 }
