@@ -108,11 +108,11 @@ pub fn reload(
     if dry_run {
         let ways: Vec<String> = settings.tls.reload.iter().map(reload::name).collect();
         done.text = format!("would ask, in this order: {}", ways.join("; "));
-    } else if !seen.holds() {
+    } else if !seen.holds() || seen.could_not_ask() {
         done.exit = Exit::Failed;
         done.outcome = Outcome::Unchanged;
         let message = format!(
-            "the installed certificate is not served: {}; the files are as they were",
+            "not reloaded: {}; the files are as they were",
             seen.clause()
         );
         done.refusal = Some(Refusal::new("reload-not-proven", message));

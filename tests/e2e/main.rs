@@ -8,6 +8,7 @@
 mod compose;
 mod corpus;
 mod crash;
+mod damage;
 mod dotenv;
 mod fetch;
 mod harness;

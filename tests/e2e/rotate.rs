@@ -264,7 +264,7 @@ fn wreck(generation: &Path) {
     std::fs::write(generation.join("privkey.pem"), stranger).unwrap();
 }
 
-fn finding_ids(ran: &agnes_e2e::deployment::Ran) -> Vec<String> {
+pub(crate) fn finding_ids(ran: &agnes_e2e::deployment::Ran) -> Vec<String> {
     let findings = ran.detail("findings").as_array().unwrap();
     findings
         .iter()

@@ -610,11 +610,8 @@ fn one_process_is_looked_at_where_it_listens() {
         ("0.0.0.0:443", "127.0.0.1:443"),
         ("[::]:8443", "[::1]:8443"),
     ] {
-        let dir = tempfile::tempdir().unwrap();
         let text = format!("AGNES_RUNTIME=process\nAGNES_TLS_LISTEN={listen}\n");
-        std::fs::write(dir.path().join(".env"), text).unwrap();
-        let loaded = load(dir.path(), env(&[]), &[]);
-        let settings = loaded.settings.unwrap();
+        let settings = load_files(&[(".env", &text)]).settings.unwrap();
         assert_eq!(
             settings.tls.served_address,
             ServedAddress::At(served.to_owned())

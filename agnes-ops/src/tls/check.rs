@@ -7,8 +7,10 @@
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
-use super::generations::{Disk, Layout, Store};
+use super::chain::{Chain, Criteria};
+use super::generations::{Disk, Layout, Pair, Store};
 use super::plan::{ChainSource, KeySource, Situation, alarm_threshold, plan};
 use super::reload::{Convergence, Proof, observe};
 use super::source::{Memory, Sources};
@@ -36,49 +38,83 @@ pub struct Survey {
     pub sentence: String,
     /// A bridge is installed: the CA has not answered yet.
     pub bridge: bool,
-    disk: Disk,
+    /// `None`: it could not be read.
+    disk: Option<Disk>,
 }
 
-/// Looks at disk and proxy.
-///
-/// # Errors
-/// When something cannot be read.
-pub fn survey(deployment: Deployment<'_>) -> Result<Survey> {
+/// Looks at disk and proxy. What cannot be read is a finding, not an end: the rest is still told.
+pub fn survey(deployment: Deployment<'_>) -> Survey {
     let Deployment { host, settings, .. } = deployment;
     let now = host.now();
     let store = Store::new(&settings.state_dir, settings.tls.file_owner);
-    let disk = store.observe(host)?;
+    let mut findings = Vec::new();
+    let disk = match store.observe(host) {
+        Ok(disk) => disk,
+        Err(error) => {
+            add(&mut findings, "unreadable", format!("{error:#}"));
+            return Survey {
+                findings,
+                details: report::details(deployment, &store, &Disk::default(), None, now),
+                sentence: "what is installed cannot be read".into(),
+                bridge: false,
+                disk: None,
+            };
+        }
+    };
     let convergence = report::leaf_sha256(&disk).map(|leaf| observe(host, settings, &leaf));
-    let mut findings = on_disk(&disk, &store);
-    if Journal::new(&settings.state_dir, "tls-rotate")
-        .read::<Value>(host)?
-        .is_some()
-    {
-        add(
-            &mut findings,
-            "interrupted",
-            "a rotation was interrupted; the next run finishes or undoes it",
-        );
+    findings.extend(on_disk(&disk, &store));
+    match Journal::new(&settings.state_dir, "tls-rotate").read::<Value>(host) {
+        Ok(None) => {}
+        Ok(Some(_)) => {
+            let message = "a rotation was interrupted; the next run finishes or undoes it";
+            add(&mut findings, "interrupted", message);
+        }
+        Err(error) => add(&mut findings, "unreadable", format!("{error:#}")),
     }
-    let leaf = report::sound(&disk);
-    if let Some(leaf) = leaf.filter(|leaf| leaf.not_after - now < alarm_threshold(leaf)) {
-        add(
-            &mut findings,
-            "expiring",
-            format!(
-                "the installed certificate has {} days left",
-                leaf.days_left(now)
-            ),
-        );
+    if let Some((_, chain)) = disk.pair.as_ref().and_then(Pair::sound) {
+        desired(&mut findings, deployment, chain, now);
     }
     served(&mut findings, convergence.as_ref());
-    Ok(Survey {
-        findings,
+    let leaf = report::sound(&disk);
+    Survey {
         details: report::details(deployment, &store, &disk, convergence.as_ref(), now),
         sentence: report::sentence(&disk, convergence.as_ref(), &Sources::not_asked(), now),
         bridge: leaf.is_some_and(super::certificate::Certificate::is_self_signed),
-        disk,
-    })
+        findings,
+        disk: Some(disk),
+    }
+}
+
+/// Is the installed chain one that a rotation would install today, and for how long?
+fn desired(
+    findings: &mut Vec<Finding>,
+    deployment: Deployment<'_>,
+    chain: &Chain,
+    now: OffsetDateTime,
+) {
+    let leaf = chain.leaf();
+    if leaf.not_after - now < alarm_threshold(leaf) {
+        let message = format!(
+            "the installed certificate has {} days left",
+            leaf.days_left(now)
+        );
+        add(findings, "expiring", message);
+    }
+    let identity = deployment.identity();
+    let names: Vec<&str> = identity.names.iter().map(String::as_str).collect();
+    let keys = [leaf.spki.as_slice()];
+    if let Err(refused) = chain.judge(&Criteria {
+        keys: &keys,
+        names: &names,
+        now,
+        installed: None,
+    }) {
+        let message = format!(
+            "the installed certificate is not what is wanted: {}",
+            refused.line()
+        );
+        add(findings, "not-desired", message);
+    }
 }
 
 /// Compares, also with the sources, and reports findings with exit 10.
@@ -94,7 +130,10 @@ pub fn check(deployment: Deployment<'_>, memory: Option<&Value>) -> Result<Repor
         sentence,
         disk,
         ..
-    } = survey(deployment)?;
+    } = survey(deployment);
+    let Some(disk) = disk else {
+        return Ok(conclude(findings, details, sentence));
+    };
     let idle = settings.tls.fullchain_url.is_none();
     let mut sources = Sources::ask(deployment, &memory, &disk, idle);
     let identity = deployment.identity();
@@ -124,13 +163,17 @@ pub fn check(deployment: Deployment<'_>, memory: Option<&Value>) -> Result<Repor
             );
         }
     }
+    details.insert("fetch".into(), sources.to_json(&memory));
+    Ok(conclude(findings, details, sentence))
+}
+
+fn conclude(findings: Vec<Finding>, mut details: Map<String, Value>, sentence: String) -> Report {
     let mut lines = vec![sentence];
     lines.extend(
         findings
             .iter()
             .map(|finding| format!("{}: {}", finding.id, finding.message)),
     );
-    details.insert("fetch".into(), sources.to_json(&memory));
     details.insert("findings".into(), Finding::to_json(&findings));
     let mut report = Report::ok(Outcome::Unchanged, lines.join("\n"));
     report.exit = if findings.is_empty() {
@@ -139,7 +182,7 @@ pub fn check(deployment: Deployment<'_>, memory: Option<&Value>) -> Result<Repor
         Exit::Drift
     };
     report.details = details;
-    Ok(report)
+    report
 }
 
 impl Finding {
@@ -177,6 +220,9 @@ fn on_disk(disk: &Disk, store: &Store) -> Vec<Finding> {
                 );
             }
         }
+    }
+    for why in &disk.unusable {
+        add(&mut findings, "unusable", why.clone());
     }
     if matches!(disk.layout, Layout::RegularFiles | Layout::LinksMissing) {
         add(

@@ -49,6 +49,8 @@ pub struct Disk {
     pub kept: Vec<(u64, PrivateKey, Chain)>,
     /// Keys that wait for a certificate, oldest first, with their numbers.
     pub pending: Vec<(u64, PrivateKey)>,
+    /// What is there and cannot be used, a clause each.
+    pub unusable: Vec<String>,
     /// `cert.csr`: `Err` says why it is unusable.
     pub request: Option<Result<Request, String>>,
     /// The next free number of a pending key.
@@ -102,6 +104,19 @@ impl Pair {
     }
 }
 
+impl Disk {
+    /// A number that no generation has or had, as far as the disk shows.
+    pub fn next_generation(&self) -> u64 {
+        self.generations
+            .iter()
+            .copied()
+            .chain(self.current)
+            .max()
+            .unwrap_or(0)
+            + 1
+    }
+}
+
 impl Store {
     /// The store of a deployment.
     pub fn new(state_dir: &Path, owner: Option<FileOwner>) -> Self {
@@ -137,7 +152,7 @@ impl Store {
         let names = host
             .list(&self.directory.join("generations"))
             .context("list generations")?;
-        disk.generations = names.iter().filter_map(|name| name.parse().ok()).collect();
+        disk.generations = names.iter().filter_map(|name| number(name)).collect();
         disk.generations.sort_unstable();
         let mut regular = false;
         let mut linked = true;
@@ -145,6 +160,8 @@ impl Store {
             match look(&self.directory.join(name))? {
                 Entry::File { .. } => regular = true,
                 Entry::Link(target) if target == Path::new("current").join(name) => {}
+                // somebody else's link to a file that is there is adopted like the file
+                Entry::Link(_) if self.directory.join(name).is_file() => regular = true,
                 Entry::Link(_) | Entry::Absent => linked = false,
                 Entry::Directory | Entry::Other => {
                     anyhow::bail!(
@@ -189,18 +206,16 @@ impl Store {
     fn observe_pending(&self, host: &Host, disk: &mut Disk) -> Result<()> {
         let directory = self.directory.join("pending");
         for name in host.list(&directory).context("list pending keys")? {
-            let Some(number) = name
-                .strip_suffix(".pem")
-                .and_then(|number| number.parse::<u64>().ok())
-            else {
+            let Some(number) = name.strip_suffix(".pem").and_then(number) else {
                 continue;
             };
             disk.next_pending = disk.next_pending.max(number + 1);
             let path = directory.join(&name);
             let bytes = zeroize::Zeroizing::new(self.read_file(host, &path)?.unwrap_or_default());
-            let key = PrivateKey::parse(&bytes)
-                .map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?;
-            disk.pending.push((number, key));
+            match PrivateKey::parse(&bytes) {
+                Ok(key) => disk.pending.push((number, key)),
+                Err(why) => disk.unusable.push(format!("{}: {why}", path.display())),
+            }
         }
         disk.pending.sort_by_key(|(number, _)| *number);
         Ok(())
@@ -249,7 +264,7 @@ impl Store {
                 let number = target
                     .strip_prefix("generations")
                     .ok()
-                    .and_then(|rest| rest.to_str()?.parse().ok());
+                    .and_then(|rest| number(rest.to_str()?));
                 number.map(Some).with_context(|| {
                     format!(
                         "{}: a link to {}, which is none of ours; left as it is",
@@ -317,7 +332,7 @@ impl Store {
     /// # Errors
     /// What could not be done; the files serve as before.
     pub fn adopt(&self, host: &Host, disk: &Disk) -> Result<u64> {
-        let number = disk.current.unwrap_or(0) + 1;
+        let number = disk.next_generation();
         let key = zeroize::Zeroizing::new(
             self.read_file(host, &self.directory.join("privkey.pem"))?
                 .unwrap_or_default(),
@@ -341,12 +356,19 @@ impl Store {
         // Only half a pair: nothing could be served from it, so there is no generation to make.
         if key.is_empty() || chain.is_empty() {
             for (name, _) in FILES {
-                if let Entry::File { .. } = host.entry(&self.directory.join(name))? {
+                if host.entry(&self.directory.join(name))? != Entry::Absent {
                     self.set_aside(host, name)?;
                 }
             }
             return Ok(disk.current.unwrap_or(0));
         }
+        let chain = match without_keys(&chain) {
+            Some(certificates) => {
+                self.set_aside_bytes(host, "fullchain.pem", chain)?;
+                certificates
+            }
+            None => chain,
+        };
         self.write(host, number, &key, &chain)?;
         self.flip(host, number)?;
         Ok(number)
@@ -354,21 +376,20 @@ impl Store {
 
     /// Keeps a lone regular file under `pending/adopted-<name>` and frees its name.
     fn set_aside(&self, host: &Host, name: &str) -> Result<()> {
-        let bytes = zeroize::Zeroizing::new(
-            self.read_file(host, &self.directory.join(name))?
-                .unwrap_or_default(),
-        );
-        if !bytes.is_empty() {
-            let directory = self.directory.join("pending");
-            host.make_dir(&directory)?;
-            host.install(
-                &directory.join(format!("adopted-{name}")),
-                &bytes,
-                0o600,
-                self.owner,
-            )?;
+        let path = self.directory.join(name);
+        self.set_aside_bytes(host, name, self.read_file(host, &path)?.unwrap_or_default())?;
+        Ok(host.remove_file(&path)?)
+    }
+
+    fn set_aside_bytes(&self, host: &Host, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let bytes = zeroize::Zeroizing::new(bytes);
+        if bytes.is_empty() {
+            return Ok(());
         }
-        Ok(host.remove_file(&self.directory.join(name))?)
+        let directory = self.directory.join("pending");
+        host.make_dir(&directory)?;
+        let path = directory.join(format!("adopted-{name}"));
+        Ok(host.install(&path, &bytes, 0o600, self.owner)?)
     }
 
     /// Keeps a key until a certificate for it appears; returns its number.
@@ -417,23 +438,45 @@ impl Store {
         Ok(host.remove_flat_dir(&self.generation(number))?)
     }
 
-    /// Removes what killed runs left half made.
-    ///
-    /// # Errors
-    /// What could not be removed.
-    pub fn sweep(&self, host: &Host, disk: &Disk) -> Result<()> {
-        for directory in [self.directory.clone(), self.directory.join("pending")] {
-            host.sweep(&directory)
-                .with_context(|| format!("{}: sweep", directory.display()))?;
+    /// Removes what killed runs left half made. What cannot be removed is in nobody's way, and only logged.
+    pub fn sweep(&self, host: &Host, disk: &Disk) {
+        let generations = disk
+            .generations
+            .iter()
+            .map(|number| self.generation(*number));
+        let directories = [self.directory.clone(), self.directory.join("pending")];
+        for directory in directories.into_iter().chain(generations) {
+            if let Err(error) = host.sweep(&directory) {
+                tracing::warn!("{}: leftovers stay: {error}", directory.display());
+            }
         }
-        for number in &disk.generations {
-            host.sweep(&self.generation(*number))
-                .context("sweep a generation")?;
-        }
-        Ok(())
     }
 
     fn generation(&self, number: u64) -> PathBuf {
         self.directory.join("generations").join(number.to_string())
     }
+}
+
+/// A generation's or pending key's number, written as we write it: another spelling would name another file.
+fn number(name: &str) -> Option<u64> {
+    let number: u64 = name.parse().ok()?;
+    (number.to_string() == name && number < u64::MAX / 2).then_some(number)
+}
+
+/// The certificates alone, when a key stands among them: the file they go into is world-readable.
+fn without_keys(chain: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(chain);
+    if !text.contains("PRIVATE KEY-----") {
+        return None;
+    }
+    let blocks = pem::parse_many(text.as_bytes()).unwrap_or_default();
+    let certificates: Vec<pem::Pem> = blocks
+        .into_iter()
+        .filter(|block| block.tag() == "CERTIFICATE")
+        .collect();
+    Some(
+        pem::encode_many(&certificates)
+            .replace("\r\n", "\n")
+            .into_bytes(),
+    )
 }

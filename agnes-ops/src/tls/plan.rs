@@ -167,7 +167,13 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         if plan.install.is_none() && installed.is_none() {
             plan.install = kept_chain(situation);
         }
-        if plan.install.is_none() && bridge_is_due(situation, installed, desired) {
+        // what the source publishes, and what passes, is never bridged over
+        let published = matches!(
+            situation.chain,
+            ChainSource::Fetched(_) | ChainSource::NotModified
+        ) && plan.verdict.is_ok()
+            && installed.is_some();
+        if plan.install.is_none() && !published && bridge_is_due(situation, installed, desired) {
             match desired {
                 Some(desired) => plan.install = Some(Install::Bridge(desired)),
                 None if plan.verdict.is_ok() => plan.verdict = Err(no_key(situation)),
@@ -215,15 +221,29 @@ fn desired_key(situation: &Situation<'_>) -> Option<KeyRef> {
         KeySource::Fetched(key) => (!key.too_small).then_some(KeyRef::Fetched),
         KeySource::Failed(_) | KeySource::Refused(_) => current.map(|_| KeyRef::Current),
         KeySource::Host => {
-            let newest = situation.disk.pending.last().filter(|(_, key)| fits(key));
+            let current = current.filter(|key| fits(key));
+            // what was asked for last is what is wanted, until a person asks for another key
+            let asked = match &situation.disk.request {
+                Some(Ok(request)) => Some(request.spki.as_slice()),
+                _ => None,
+            };
+            let is_asked = |key: &PrivateKey| fits(key) && Some(key.spki.as_slice()) == asked;
+            let pending = situation.disk.pending.iter().rev();
+            if let Some((number, _)) = pending.clone().find(|(_, key)| is_asked(key)) {
+                return Some(KeyRef::Pending(*number));
+            }
+            if current.is_some_and(is_asked) {
+                return Some(KeyRef::Current);
+            }
+            let signed = situation.disk.pair.as_ref().and_then(Pair::sound);
+            let signed = signed.is_some_and(|(_, chain)| !chain.leaf().is_self_signed());
+            let newest = pending.clone().find(|(_, key)| fits(key));
+            let newest = newest
+                .map(|(number, _)| KeyRef::Pending(*number))
+                .filter(|_| !signed);
+            let kept = current.map(|_| KeyRef::Current);
             let new = KeyRef::New(situation.key_type.unwrap_or(KeyType::Rsa2048));
-            let kept = current.filter(|key| fits(key)).map(|_| KeyRef::Current);
-            Some(
-                newest
-                    .map(|(number, _)| KeyRef::Pending(*number))
-                    .or(kept)
-                    .unwrap_or(new),
-            )
+            Some(newest.or(kept).unwrap_or(new))
         }
     }
 }

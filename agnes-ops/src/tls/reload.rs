@@ -59,8 +59,10 @@ impl Proof {
 pub struct Tried {
     /// `signal`, `caddy-admin`, `command` or `restart`.
     pub kind: &'static str,
-    /// Its target, for people and for remembering.
+    /// Its target, for people.
     pub target: String,
+    /// Which of the configured ways it is, across runs.
+    pub name: String,
     /// `proven`, `requested` (asked, and nothing can show what came of it), `unproven`, `failed` or `absent`.
     pub result: &'static str,
     /// Why not.
@@ -102,6 +104,16 @@ impl Convergence {
             Proof::NothingListens => !asked,
             Proof::Failed => false,
         }
+    }
+
+    /// Some way was there, and none could be asked.
+    pub fn could_not_ask(&self) -> bool {
+        let is = |wanted: &[&str]| {
+            self.tried
+                .iter()
+                .any(|tried| wanted.contains(&tried.result))
+        };
+        is(&["failed"]) && !is(&["proven", "requested", "unproven"])
     }
 
     /// `details.reload`.
@@ -230,12 +242,26 @@ fn ask(
         let mut entry = Tried {
             kind,
             target,
+            name: name(way),
             result: "unproven",
             why: None,
         };
         match request(host, settings, way) {
             Err(Missing::Absent(why)) => (entry.result, entry.why) = ("absent", Some(why)),
-            Err(Missing::Failed(why)) => (entry.result, entry.why) = ("failed", Some(why)),
+            Err(Missing::Failed(why)) => {
+                (entry.result, entry.why) = ("failed", Some(why));
+                // it may have done its work all the same
+                let seen = observe(host, settings, expected);
+                if seen.proof == Proof::Served && first.proof != Proof::Served {
+                    entry.result = "proven";
+                    tried.push(entry.clone());
+                    return Convergence {
+                        tried,
+                        by: Some(entry),
+                        ..seen
+                    };
+                }
+            }
             // without a proof, or with the expected leaf there before, nothing shows what asking did
             Ok(())
                 if settings.tls.served_address == ServedAddress::Off

@@ -88,7 +88,7 @@ impl Rotation<'_> {
         }
         let mut disk = self.store.observe(host)?;
         if !options.dry_run {
-            self.store.sweep(host, &disk)?;
+            self.store.sweep(host, &disk);
             if self.take_over(&disk)? {
                 disk = self.store.observe(host)?;
             }
@@ -174,7 +174,7 @@ impl Rotation<'_> {
         };
         let open = Open {
             from: situation.disk.current,
-            to: situation.disk.current.unwrap_or(0) + 1,
+            to: situation.disk.next_generation(),
             settles,
         };
         let swap = self.install(&open, key.pem(), chain.as_bytes())?;
@@ -241,6 +241,16 @@ impl Rotation<'_> {
     ) -> Result<Report> {
         match swap {
             Swap::Committed(convergence) => {
+                self.finish(Outcome::Changed, Some(convergence), sources, verdict)
+            }
+            Swap::Unserved(convergence) => {
+                let certs = self.store.directory().display();
+                let refusal = Refusal::new(
+                    "reload-pending",
+                    format!("the first key and certificate are installed, but not served: {}", convergence.clause()),
+                )
+                .hint(format!("point the proxy at {certs}/fullchain.pem and {certs}/privkey.pem, then agnes-ops tls reload"));
+                let verdict = verdict.and(Err(refusal));
                 self.finish(Outcome::Changed, Some(convergence), sources, verdict)
             }
             Swap::RolledBack { failed, back } => {

@@ -60,7 +60,7 @@ impl Memory {
     /// Counts this run's failure, or ends the row of them.
     pub fn count(&mut self, sources: &Sources, now: OffsetDateTime) {
         if sources.failure.is_some() {
-            self.failures += 1;
+            self.failures = self.failures.saturating_add(1);
             self.failing_since
                 .get_or_insert_with(|| now.format(&Rfc3339).unwrap_or_default());
         } else if sources.asked {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use agnes_config::{CaddyTarget, ProcessTarget, ReloadWay, RestartTarget, Settings};
 use nix::sys::signal::Signal;
 
+use super::super::certificate::sha256_hex;
 use super::admin;
 use crate::compose::{self, Missing};
 use crate::host::{Host, RunError};
@@ -22,7 +23,14 @@ const RESTART: Duration = Duration::from_secs(60);
 /// A way's identity across runs.
 pub fn name(way: &ReloadWay) -> String {
     let (kind, target) = describe(way);
-    format!("{kind} {target}")
+    match way {
+        // two shell commands begin alike; the arguments themselves may hold a secret
+        ReloadWay::Command { argv } => {
+            let digest = sha256_hex(argv.join("\0").as_bytes());
+            format!("{kind} {target} {}", digest.get(..12).unwrap_or_default())
+        }
+        _ => format!("{kind} {target}"),
+    }
 }
 
 pub(super) fn describe(way: &ReloadWay) -> (&'static str, String) {

@@ -8,7 +8,7 @@
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::super::reload::{Convergence, Proof, converge, name, observe};
+use super::super::reload::{Convergence, Proof, converge, observe};
 use super::{ProofTime, Rotation};
 
 /// A generation that is being installed.
@@ -27,6 +27,8 @@ pub(super) struct Open {
 pub(super) enum Swap {
     /// It is served, or nothing contradicts it.
     Committed(Convergence),
+    /// It is installed and not served, and there was none before it.
+    Unserved(Convergence),
     /// It was not; the pair before it is back.
     RolledBack {
         failed: Convergence,
@@ -46,10 +48,14 @@ impl Rotation<'_> {
         let Some(open) = self.journal.read::<Open>(host)? else {
             return Ok(None);
         };
-        if self.store.current(host)? != Some(open.to) {
-            // killed before the flip: nobody has seen the new generation
-            self.store.remove(host, open.to)?;
-            self.journal.close(host)?;
+        let disk = self.store.observe(host)?;
+        let whole = disk
+            .pair
+            .as_ref()
+            .is_some_and(|pair| pair.sound().is_some());
+        if disk.current != Some(open.to) || !whole {
+            // killed before the flip: nobody has seen the new generation; or somebody has taken it away since
+            self.back_to(&open)?;
             self.step(format!(
                 "remove generation {} of an interrupted run",
                 open.to
@@ -63,7 +69,7 @@ impl Rotation<'_> {
         ));
         match self.prove(&open)? {
             Swap::Committed(_) => Ok(None),
-            undone => Ok(Some(undone)),
+            unproven => Ok(Some(unproven)),
         }
     }
 
@@ -93,21 +99,22 @@ impl Rotation<'_> {
             self.commit(open)?;
             return Ok(Swap::Committed(convergence));
         }
+        if open.from.is_none() {
+            // There is no old pair to go back to, and a proxy that is yet to be pointed here needs this one.
+            self.commit(open)?;
+            return Ok(Swap::Unserved(convergence));
+        }
         self.back_to(open)?;
-        let (back, proven) = match open.from {
-            Some(_) => {
-                let old = self.installed_leaf()?;
+        let (back, proven) = match self.installed_leaf() {
+            Ok(old) => {
                 let back = self.converge(&old);
-                let proven = back.holds() || (back.proof == Proof::NothingListens);
+                let proven = back.holds() || back.proof == Proof::NothingListens;
                 (back, proven)
             }
-            // There was nothing; what was served before had another source and was not touched.
-            None => (observe(host, self.deployment.settings, ""), true),
+            // the pair before it was broken already; nobody can serve it
+            Err(_) => (observe(host, self.deployment.settings, ""), false),
         };
-        self.step(match open.from {
-            Some(from) => format!("go back to generation {from}"),
-            None => format!("remove generation {}", open.to),
-        });
+        self.step(format!("go back to generation {}", open.from.unwrap_or(0)));
         Ok(if proven {
             Swap::RolledBack {
                 failed: convergence,
@@ -132,14 +139,7 @@ impl Rotation<'_> {
             self.memory.last_way.as_deref(),
         );
         if let Some(way) = &convergence.by {
-            self.memory.last_way = self
-                .deployment
-                .settings
-                .tls
-                .reload
-                .iter()
-                .map(name)
-                .find(|known| *known == format!("{} {}", way.kind, way.target));
+            self.memory.last_way = Some(way.name.clone());
         }
         convergence
     }
@@ -149,6 +149,7 @@ impl Rotation<'_> {
         if let Some(number) = open.settles {
             self.store.settle_pending(host, number)?;
         }
+        self.journal.close(host)?;
         let disk = self.store.observe(host)?;
         // the one before, and if that is broken also the newest that is not
         let sound = disk.kept.first().map(|(number, ..)| *number);
@@ -158,18 +159,22 @@ impl Rotation<'_> {
             .iter()
             .filter(|number| !keep.contains(&Some(**number)))
         {
-            self.store.remove(host, *number)?;
+            if let Err(error) = self.store.remove(host, *number) {
+                tracing::warn!("generation {number} stays: {error:#}");
+            }
         }
-        self.journal.close(host)
+        Ok(())
     }
 
     /// Puts the files back as they were before `open`.
     fn back_to(&self, open: &Open) -> Result<()> {
         let host = self.deployment.host;
-        match open.from {
-            Some(from) if self.store.current(host)? != Some(from) => self.store.flip(host, from)?,
+        let disk = self.store.observe(host)?;
+        match open.from.filter(|from| disk.generations.contains(from)) {
+            Some(from) if disk.current != Some(from) => self.store.flip(host, from)?,
             Some(_) => {}
-            None => self.store.unlink(host)?,
+            None if disk.current == Some(open.to) => self.store.unlink(host)?,
+            None => {}
         }
         self.store.remove(host, open.to)?;
         self.journal.close(host)
