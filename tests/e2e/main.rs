@@ -9,5 +9,6 @@ mod corpus;
 mod dotenv;
 mod fetch;
 mod harness;
+mod load;
 mod proxy;
 mod rotate;

@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod ca;
 pub mod caddy;
+pub mod clients;
 pub mod components;
 pub mod deployment;
 pub mod docker;
