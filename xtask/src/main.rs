@@ -24,6 +24,11 @@ enum Verb {
     Up,
     /// Stop what `up` started; files stay
     Down,
+    /// Measure speed and size, beside what is replaced
+    #[command(subcommand)]
+    Bench(xtask::bench::What),
+    /// Run the test matrices whole, and write their figures into docs/figures.md
+    Soak(xtask::soak::Options),
     /// Hold every import against the table in docs/architecture.md
     Layers,
 }
@@ -33,6 +38,8 @@ fn main() -> ExitCode {
         Verb::Components => xtask::components::command(),
         Verb::Up => xtask::deployment::up(),
         Verb::Down => xtask::deployment::down(),
+        Verb::Bench(what) => xtask::bench::command(&what),
+        Verb::Soak(options) => xtask::soak::command(&options),
         Verb::Layers => xtask::layers::command(),
     };
     match done {
