@@ -203,7 +203,7 @@ pub static STATE_DIR: Key = Key::new(
 .default("$DATA_DIR/state")
 .example("/data/state");
 /// `TLS_SERVED_ADDRESS`
-pub static SERVED_ADDRESS: Key = Key::new(Kind::Served, OPS, "Where agnes-ops looks at the certificate that is really served. `none` turns the proof off, and reports say so.").env("TLS_SERVED_ADDRESS").toml("tls.served_address").default("127.0.0.1:443");
+pub static SERVED_ADDRESS: Key = Key::new(Kind::Served, OPS, "Where agnes-ops looks at the certificate that is really served. `none` turns the proof off, and reports say so. Not set, with runtime process and `AGNES_TLS_LISTEN`: that listener.").env("TLS_SERVED_ADDRESS").toml("tls.served_address").default("127.0.0.1:443");
 /// `TLS_CA_BUNDLE`
 pub static CA_BUNDLE: Key = Key::new(
     Kind::Path,
@@ -301,21 +301,21 @@ pub static GOOGLE_PROJECT: Key = Key::new(Kind::Project, OPS, "The project of `s
 pub static SCHEDULER_API_TOKEN: Key = Key::new(
     Kind::Secret,
     SERVER,
-    "Shared secret of the scheduler, 32 characters or more; carried, not interpreted yet.",
+    "Shared secret of the scheduler; carried and masked, not interpreted yet.",
 )
 .env("SCHEDULER_API_TOKEN");
 /// `JWT_SECRET_KEY`
 pub static JWT_SECRET_KEY: Key = Key::new(
     Kind::Secret,
     SERVER,
-    "Signs session tokens, 32 characters or more; carried, not interpreted yet.",
+    "Signs session tokens; carried and masked, not interpreted yet.",
 )
 .env("JWT_SECRET_KEY");
 /// `SESSION_SECRET`
 pub static SESSION_SECRET: Key = Key::new(
     Kind::Secret,
     SERVER,
-    "Signs session cookies, 32 characters or more; carried, not interpreted yet.",
+    "Signs session cookies; carried and masked, not interpreted yet.",
 )
 .env("SESSION_SECRET");
 

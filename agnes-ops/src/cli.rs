@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const EXIT_CODES: &str = "\
 Exit codes:
   0    ok        unchanged or changed; the host is as desired
-  1    failed    did not get there, or rolled back; the host is as before
+  1    failed    did not get there, or rolled back; the host is as before, or as the message says
   2    usage     the command line is wrong; the host is untouched
   10   drift     only from check and status: there is work or a finding
   75   deferred  another run holds the lock; the next tick retries
@@ -166,6 +166,14 @@ impl Command {
             Command::Config(Config::Show) => "config show",
             Command::Config(Config::Check) => "config check",
         }
+    }
+
+    /// Is about one deployment, whose directory must be there.
+    pub fn is_of_a_deployment(&self) -> bool {
+        !matches!(
+            self,
+            Command::Fetch(_) | Command::Config(_) | Command::Tls(Tls::Inspect { .. })
+        )
     }
 
     /// Changes the host: takes the lock and leaves a status record.

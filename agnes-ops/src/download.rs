@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::cli::{Fetch, Kind};
 use crate::fetch::Fetched;
 use crate::host::Entry;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::tls::{Deployment, PrivateKey, check_certificates};
 
 /// Fetches and installs.
@@ -26,7 +26,7 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
         Ok(url) => url,
         Err(error) => {
             let error: agnes_config::SourceUrlError = error;
-            let message = format!("fetch {error}; {left}");
+            let message = format!("{error}; {left}");
             return Ok(Report::refused(
                 Exit::Failed,
                 Refusal::new(error.code(), message),
@@ -46,14 +46,14 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
         Ok(Fetched::NotModified) => {
             return refused(
                 vec!["malformed".into()],
-                format!("fetch {url}: answered without a body"),
+                format!("{url}: answered without a body"),
                 None,
             );
         }
         Err(failure) => {
             return refused(
                 vec![failure.reason.as_str().to_owned()],
-                failure.to_string(),
+                format!("{}: {}", failure.url, failure.message),
                 failure.hint.clone(),
             );
         }
@@ -69,7 +69,7 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
             .collect();
         return refused(
             reasons,
-            format!("fetch {url}: not what was asked for: {why}"),
+            format!("{url}: not what was asked for: {why}"),
             None,
         );
     }
@@ -96,13 +96,11 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
         report.text = format!("{}: unchanged", path.display());
         return Ok(report);
     }
+    let mut steps = Steps::begin(host.instant());
     host.install(path, &bytes, mode, None)?;
     report.outcome = Outcome::Changed;
     report.text = format!("{}: {} bytes from {url}", path.display(), bytes.len());
-    report.steps.push(Step {
-        name: format!("install {}", path.display()),
-        result: "done".into(),
-        took_ms: 0,
-    });
+    steps.done(format!("install {}", path.display()), host.instant());
+    report.steps = steps.into_vec();
     Ok(report)
 }

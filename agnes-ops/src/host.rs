@@ -11,7 +11,7 @@ mod lock;
 mod process;
 
 pub use files::Entry;
-pub use lock::Held;
+pub use lock::{Held, Lock};
 pub use process::{Child, Ran, RunError, Running};
 
 use std::time::{Duration, Instant};

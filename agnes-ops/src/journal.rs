@@ -52,6 +52,7 @@ impl Journal {
     pub fn write<T: Serialize>(&self, host: &Host, entry: &T) -> Result<()> {
         if let Some(directory) = self.path.parent() {
             host.make_dir(directory)?;
+            host.sweep(directory)?;
         }
         host.install(&self.path, &serde_json::to_vec_pretty(entry)?, 0o644, None)?;
         Ok(())
@@ -62,6 +63,9 @@ impl Journal {
     /// # Errors
     /// When the entry cannot be removed.
     pub fn close(&self, host: &Host) -> Result<()> {
+        if let Some(directory) = self.path.parent() {
+            host.sweep(directory)?;
+        }
         host.remove_file(&self.path)?;
         Ok(())
     }

@@ -4,6 +4,8 @@
 //!
 //! Does not: print (that is `run`) or decide (that is each command).
 
+use std::time::Instant;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -66,10 +68,59 @@ impl Exit {
 pub struct Step {
     /// What, as an imperative: `install generation 3`.
     pub name: String,
-    /// `done`, `planned`, or why not.
+    /// `done` or `planned`.
     pub result: String,
     /// Milliseconds it took.
     pub took_ms: u64,
+}
+
+/// Steps as they are done, each timed from the end of the one before it.
+#[derive(Debug)]
+pub struct Steps {
+    done: Vec<Step>,
+    last: Instant,
+}
+
+impl Steps {
+    /// None yet; the first is timed from now.
+    pub fn begin(now: Instant) -> Self {
+        Self {
+            done: Vec::new(),
+            last: now,
+        }
+    }
+
+    /// One was done.
+    pub fn done(&mut self, name: impl Into<String>, now: Instant) {
+        let took = now.duration_since(self.last);
+        self.last = now;
+        self.done.push(Step {
+            name: name.into(),
+            result: "done".into(),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+
+    /// Was none done?
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty()
+    }
+
+    /// All of them.
+    pub fn into_vec(self) -> Vec<Step> {
+        self.done
+    }
+}
+
+impl Step {
+    /// One that `--dry-run` only names.
+    pub fn planned(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            result: "planned".into(),
+            took_ms: 0,
+        }
+    }
 }
 
 /// Why a command did not get there.

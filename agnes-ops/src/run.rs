@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cli::{self, Cli, Command};
 use crate::fetch::{self, Fetcher};
-use crate::host::{Checkpoints, Held, Host};
+use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report};
 use crate::{config, download, status, tls, up};
 
@@ -50,6 +50,8 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let name = cli.command.name();
     let mut report = report;
     if cli.command.changes()
+        // settings that cannot be acted on leave the host untouched, the record included
+        && report.exit != Exit::Config
         && let Some(settings) = &loaded.settings
         && let Err(error) = record(&host, settings, name, &report, took_ms)
     {
@@ -62,7 +64,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
             ));
         }
     }
-    print(cli.global.json, name, &report, took_ms);
+    print(&cli.command, cli.global.json, &report, took_ms);
     report.exit.code()
 }
 
@@ -90,37 +92,25 @@ fn dispatch(
         return config::refusal(loaded);
     };
     let name = cli.command.name();
-    let _lock = if cli.command.changes() {
-        if !dir.is_dir() {
-            let message = format!(
-                "{}: there is no such directory; nothing was touched",
-                dir.display()
-            );
-            let hint = "name the deployment's directory with -C or AGNES_DIR";
-            return Report::refused(
-                Exit::Config,
-                Refusal::new("no-directory", message).hint(hint),
-            );
-        }
-        match host.lock(&dir.join(".lock"), name) {
-            Ok(lock) => Some(lock),
-            Err(Held::By(holder)) => {
-                let message = format!(
-                    "{} is held by {holder}; nothing was touched",
-                    dir.join(".lock").display()
-                );
-                return Report::refused(Exit::Deferred, Refusal::new("lock-held", message));
-            }
-            Err(Held::Unusable(error)) => {
-                let message = format!(
-                    "{}: {error}; nothing was touched",
-                    dir.join(".lock").display()
-                );
-                return Report::refused(Exit::Failed, Refusal::new("lock-unusable", message));
-            }
-        }
-    } else {
-        None
+    if cli.command.is_of_a_deployment() && !dir.is_dir() {
+        let message = format!(
+            "{}: there is no such directory; nothing was touched",
+            dir.display()
+        );
+        let hint = "name the deployment's directory with -C or AGNES_DIR";
+        return Report::refused(
+            Exit::Config,
+            Refusal::new("no-directory", message).hint(hint),
+        );
+    }
+    let _lock = match cli
+        .command
+        .changes()
+        .then(|| lock(host, dir, name))
+        .transpose()
+    {
+        Ok(lock) => lock,
+        Err(refused) => return *refused,
     };
     let fetcher = Fetcher::new(fetch_options(settings, environment));
     let deployment = tls::Deployment {
@@ -129,6 +119,25 @@ fn dispatch(
         fetcher: &fetcher,
     };
     command(cli, environment, deployment).unwrap_or_else(|error| failed(&error))
+}
+
+fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
+    let path = dir.join(".lock");
+    let (exit, refusal) = match host.lock(&path, name) {
+        Ok(lock) => return Ok(lock),
+        Err(Held::By(holder)) => {
+            let message = format!(
+                "{} is held by {holder}; nothing was touched",
+                path.display()
+            );
+            (Exit::Deferred, Refusal::new("lock-held", message))
+        }
+        Err(Held::Unusable(error)) => {
+            let message = format!("{}: {error}; nothing was touched", path.display());
+            (Exit::Failed, Refusal::new("lock-unusable", message))
+        }
+    };
+    Err(Box::new(Report::refused(exit, refusal)))
 }
 
 fn command(
@@ -143,7 +152,16 @@ fn command(
         .and_then(|record| record.get("memory"));
     match &cli.command {
         Command::Up { dry_run } => {
-            up::up(deployment, &server_program(environment), *dry_run, memory)
+            let program = server_program(environment);
+            let mut report = up::up(deployment, &program, *dry_run, memory)?;
+            if !dry_run && report.refusal.is_none() {
+                let screen = status::status(deployment, last_rotation.as_ref())?;
+                report.text = screen.text;
+                report
+                    .details
+                    .insert("next".into(), screen.details.get("next").cloned().into());
+            }
+            Ok(report)
         }
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
@@ -155,7 +173,7 @@ fn command(
             let options = tls::RotateOptions {
                 dry_run: *dry_run,
                 allow_older: *allow_older,
-                ensure: false,
+                ..tls::RotateOptions::default()
             };
             tls::rotate(deployment, options, memory)
         }
@@ -282,6 +300,7 @@ fn record(
 ) -> anyhow::Result<()> {
     let directory = settings.state_dir.join("ops/status");
     host.make_dir(&directory)?;
+    host.sweep(&directory)?;
     let slug = name.replace(' ', "-");
     // a run that was deferred must not cover up what the run it gave way to is about to write
     let file = if report.exit == Exit::Deferred {
@@ -312,7 +331,8 @@ fn record(
 }
 
 /// The one printer of the contract's stdout.
-fn print(as_json: bool, name: &str, report: &Report, took_ms: u64) {
+fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) {
+    let (name, changes) = (command.name(), command.changes());
     let mut stdout = std::io::stdout().lock();
     // a reader that went away is no reason to fail
     let _ = if as_json {
@@ -321,6 +341,13 @@ fn print(as_json: bool, name: &str, report: &Report, took_ms: u64) {
         stdout.write_all(bytes)
     } else if report.text.is_empty() {
         Ok(())
+    } else if changes && report.exit == Exit::Ok {
+        writeln!(
+            stdout,
+            "{}: {name}\n{}",
+            report.outcome.as_str(),
+            report.text
+        )
     } else {
         writeln!(stdout, "{}", report.text)
     };

@@ -22,7 +22,16 @@ pub fn status(deployment: Deployment<'_>, last_rotation: Option<&Value>) -> Resu
     let Deployment { host, settings, .. } = deployment;
     let mut survey = tls::survey(deployment)?;
     let service = service(host, settings, &mut survey.findings)?;
-    let next = next_step(settings, &survey);
+    let failed = last_failure(last_rotation);
+    if let Some((reason, message, _)) = failed {
+        let message = format!("{reason}: {message}");
+        survey.findings.push(Finding {
+            id: "last-rotation-failed".into(),
+            message,
+        });
+    }
+    let hint = failed.and_then(|(.., hint)| hint);
+    let next = next_step(settings, &survey, hint);
     let mut lines = vec![
         row(
             "deployment",
@@ -38,7 +47,7 @@ pub fn status(deployment: Deployment<'_>, last_rotation: Option<&Value>) -> Resu
     ];
     if let Some(at) = field(last_rotation, "at") {
         lines.push(row(
-            "last tick",
+            "last rotation",
             &format!(
                 "{} at {at}",
                 field(last_rotation, "outcome").unwrap_or("unknown")
@@ -104,8 +113,18 @@ fn source(settings: &Settings, last_rotation: Option<&Value>) -> String {
     }
 }
 
+/// Reason, message and hint of the last rotation, when it failed.
+fn last_failure(record: Option<&Value>) -> Option<(&str, &str, Option<&str>)> {
+    let record = record?;
+    if !matches!(record.get("exit").and_then(Value::as_u64), Some(1 | 100)) {
+        return None;
+    }
+    let detail = |key: &str| record.get("details")?.get(key)?.as_str();
+    Some((detail("reason")?, detail("message")?, detail("hint")))
+}
+
 /// The one safe thing to do now.
-fn next_step(settings: &Settings, survey: &Survey) -> String {
+fn next_step(settings: &Settings, survey: &Survey, hint: Option<&str>) -> String {
     let found = |id: &str| survey.findings.iter().any(|finding| finding.id == id);
     let dir = settings.dir.display();
     if found("service-down") {
@@ -115,12 +134,13 @@ fn next_step(settings: &Settings, survey: &Survey) -> String {
         || found("no-certificate")
         || found("layout")
     {
-        let verb = if settings.tls.fullchain_url.is_some() {
-            "tls rotate"
-        } else {
-            "up"
-        };
-        format!("agnes-ops -C {dir} {verb}")
+        match (settings.tls.fullchain_url.is_some(), settings.runtime) {
+            (true, _) => format!("agnes-ops -C {dir} tls rotate"),
+            (false, Runtime::Process) => format!("agnes-ops -C {dir} up"),
+            (false, Runtime::Compose) => {
+                format!("set TLS_FULLCHAIN_URL in {dir}/.env, then agnes-ops -C {dir} tls rotate")
+            }
+        }
     } else if found("reload-pending") {
         format!("agnes-ops -C {dir} tls reload")
     } else if found("nothing-listens") {
@@ -129,6 +149,11 @@ fn next_step(settings: &Settings, survey: &Survey) -> String {
         format!(
             "chmod 600 {}",
             settings.state_dir.join("certs/privkey.pem").display()
+        )
+    } else if found("last-rotation-failed") {
+        hint.map_or_else(
+            || format!("mend what the finding names, then agnes-ops -C {dir} tls rotate"),
+            str::to_owned,
         )
     } else if survey.bridge && settings.tls.fullchain_url.is_none() {
         format!(
@@ -156,7 +181,7 @@ fn runtime(settings: &Settings) -> &'static str {
 }
 
 fn row(label: &str, text: &str) -> String {
-    format!("{label:<12} {text}")
+    format!("{label:<13} {text}")
 }
 
 fn field<'a>(record: Option<&'a Value>, key: &str) -> Option<&'a str> {

@@ -5,7 +5,6 @@
 //!
 //! Does not: run a CA protocol. The chain is published somewhere by whoever runs the CA, and fetched from there.
 
-mod admin;
 mod certificate;
 mod chain;
 mod check;
@@ -28,7 +27,7 @@ pub use check::{Finding, Survey, check, survey};
 pub use csr::{Options as CsrOptions, csr};
 pub use inspect::inspect;
 pub use key::PrivateKey;
-pub use rotate::{Options as RotateOptions, rotate};
+pub use rotate::{Options as RotateOptions, ProofTime, rotate};
 
 use crate::fetch::Fetcher;
 use crate::host::Host;

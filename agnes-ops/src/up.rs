@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::host::{Child, Host, Running};
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::served;
-use crate::tls::{self, Deployment, RotateOptions};
+use crate::tls::{self, Deployment, ProofTime, RotateOptions};
 
 /// From start to ready.
 const READY: Duration = Duration::from_secs(20);
@@ -80,38 +80,38 @@ pub fn up(
     if settings.runtime == Runtime::Compose {
         return Ok(not_here("up"));
     }
+    let running = server(host, settings)?;
+    let wanted = wanted(host, settings, program)?;
+    let recorded = recorded(host, settings);
+    let same = |server: &Server| {
+        let found = Started {
+            pid: server.pid(),
+            ..wanted.clone()
+        };
+        recorded.as_ref().is_none_or(|started| *started == found)
+    };
+    let (verb, stop, proof) = match &running {
+        Some(server) if same(server) => ("", None, ProofTime::Now),
+        Some(server) => ("restart agnesd", Some(server), ProofTime::AfterStart),
+        None => ("start agnesd", None, ProofTime::AfterStart),
+    };
     let options = RotateOptions {
         dry_run,
+        proof,
         ensure: true,
         ..RotateOptions::default()
     };
     let mut report = tls::rotate(deployment, options, memory)?;
     // `up` has no memory of its own; the rotation's belongs to `tls rotate`
     report.memory = None;
-    let running = server(host, settings)?;
-    let wanted = wanted(host, settings, program)?;
-    let recorded = recorded(host, settings);
-    let same = |server: &Server| {
-        recorded.as_ref().is_none_or(|started| {
-            *started
-                == Started {
-                    pid: server.pid(),
-                    ..wanted.clone()
-                }
-        })
-    };
-    let (verb, stop) = match &running {
-        Some(server) if same(server) => ("", None),
-        Some(server) => ("restart agnesd", Some(server)),
-        None => ("start agnesd", None),
-    };
     if dry_run {
         if !verb.is_empty() {
             report.text = format!("{}\n{verb}", report.text);
-            report.steps.push(step(verb, "planned"));
+            report.steps.push(Step::planned(verb));
         }
         return Ok(report);
     }
+    let mut steps = Steps::begin(host.instant());
     if !verb.is_empty() {
         if let Some(server) = stop
             && let Some(refusal) = stop_server(host, settings, server)?
@@ -135,7 +135,8 @@ pub fn up(
             0o644,
             None,
         )?;
-        report.steps.push(step(verb, "done"));
+        steps.done(verb, host.instant());
+        report.steps.extend(steps.into_vec());
         report.outcome = Outcome::Changed;
     }
     prove(deployment, report)
@@ -197,18 +198,20 @@ pub fn down(host: &Host, settings: &Settings, dry_run: bool) -> Result<Report> {
             Outcome::Unchanged,
             format!("would stop agnesd (pid {})", server.pid()),
         );
-        report.steps.push(step("stop agnesd", "planned"));
+        report.steps.push(Step::planned("stop agnesd"));
         return Ok(report);
     }
+    let mut steps = Steps::begin(host.instant());
     if let Some(refusal) = stop_server(host, settings, &server)? {
         return Ok(Report::refused(Exit::Failed, refusal));
     }
+    steps.done("stop agnesd", host.instant());
     let mut report = Report::ok(
         Outcome::Changed,
         format!("agnesd (pid {}) has drained and stopped", server.pid()),
     )
     .detail("server", json!({"pid": server.pid()}));
-    report.steps.push(step("stop agnesd", "done"));
+    report.steps = steps.into_vec();
     Ok(report)
 }
 
@@ -287,7 +290,7 @@ fn last_line(host: &Host, log: &Path) -> Result<String> {
     Ok(text
         .lines()
         .rev()
-        .find(|line| !line.trim().is_empty())
+        .find(|line| !line.trim().is_empty() && !line.starts_with("hint:"))
         .unwrap_or("it logged nothing")
         .trim()
         .to_owned())
@@ -344,12 +347,4 @@ fn with_failure(mut report: Report, refusal: Refusal) -> Report {
     report.exit = Exit::Failed;
     report.refusal = Some(refusal);
     report
-}
-
-fn step(name: &str, result: &str) -> Step {
-    Step {
-        name: name.to_owned(),
-        result: result.to_owned(),
-        took_ms: 0,
-    }
 }

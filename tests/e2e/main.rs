@@ -5,10 +5,13 @@
     reason = "tests start processes, read the environment and write files themselves"
 )]
 
+mod compose;
 mod corpus;
+mod crash;
 mod dotenv;
 mod fetch;
 mod harness;
 mod load;
 mod proxy;
 mod rotate;
+mod up;

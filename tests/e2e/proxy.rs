@@ -272,3 +272,77 @@ fn a_pid_file_that_is_older_than_its_process_names_another_program() {
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
 }
+
+#[test]
+fn t09_a_rotation_killed_after_the_flip_is_undone_when_it_cannot_be_proven() {
+    let Some((deployment, caddy)) = behind_caddy(Version::V2_6, signal) else {
+        return;
+    };
+    let old = served_leaf(caddy.address).unwrap();
+    publish_new(&deployment, 89);
+    // where the flip is, from a run in a copy of the deployment that proves nothing
+    let trace = deployment.dir().join("checkpoints");
+    let mut command = deployment.command(&["tls", "rotate"]);
+    command.env("AGNES_CHECKPOINTS", &trace);
+    agnes_e2e::deployment::run(command).exits(1);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let flip = trace
+        .lines()
+        .find(|line| line.contains("after linking") && line.ends_with("certs/current"));
+    let number = flip.unwrap().split(' ').next().unwrap().to_owned();
+    let mut command = deployment.command(&["tls", "rotate"]);
+    command.env("AGNES_STOP_AT", number);
+    assert_eq!(agnes_e2e::deployment::run(command).code, 137);
+    let check = deployment.ops(&["tls", "check"]).exits(10);
+    assert!(check.stdout.contains("interrupted"), "{}", check.stdout);
+    let ran = deployment
+        .ops(&["tls", "rotate"])
+        .exits(1)
+        .with_outcome("rolled-back");
+    assert_eq!(ran.detail("cert.sha256"), old.as_str());
+    assert_eq!(served_leaf(caddy.address).unwrap(), old);
+}
+
+#[test]
+fn when_the_way_back_is_not_served_either_a_person_is_needed() {
+    // somebody else's server stands where the certificate should be served
+    let web = agnes_e2e::https_source::Ca::new("Example Web CA");
+    let stranger = agnes_e2e::https_source::HttpsSource::start(
+        &web.server(&[DOMAIN], agnes_e2e::https_source::CURRENT),
+    );
+    let deployment =
+        Deployment::new().toml("[[tls.reload]]\nkind = \"command\"\nargv = [\"true\"]\n");
+    let url = format!("file://{}/published.pem", deployment.dir().display());
+    let mut deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let bridge = deployment.ops(&["tls", "rotate"]).exits(0);
+    deployment.set("TLS_SERVED_ADDRESS", stranger.address().to_string());
+    publish_new(&deployment, 89);
+    let ran = deployment
+        .ops(&["tls", "rotate"])
+        .exits(100)
+        .with_outcome("degraded");
+    assert_eq!(ran.detail("proof"), "failed");
+    assert_eq!(ran.detail("cert.sha256"), bridge.detail("cert.sha256"));
+    assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
+}
+
+#[test]
+fn t17_no_core_dump_can_hold_the_key() {
+    let deployment = Deployment::new();
+    let limits = deployment.dir().join("limits");
+    let script = format!("cat /proc/$PPID/limits > {}", limits.display());
+    let way =
+        format!("[[tls.reload]]\nkind = \"command\"\nargv = [\"sh\", \"-c\", \"{script}\"]\n");
+    let deployment = deployment
+        .toml(&way)
+        .with("TLS_FULLCHAIN_URL", "file:///nonexistent");
+    deployment.ops(&["tls", "rotate"]).exits(0);
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let core: Vec<&str> = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(core[4..6], ["0", "0"], "{core:?}");
+}

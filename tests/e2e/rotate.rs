@@ -258,34 +258,84 @@ fn a_provisioned_key_is_installed_with_its_chain() {
     );
 }
 
-#[test]
-fn t04_a_broken_pair_on_disk_is_found_and_mended() {
-    let (deployment, authority, chain) = with_ca_certificate(89);
-    let generation = std::fs::canonicalize(deployment.certs().join("current")).unwrap();
-    let other = authority.answer(&deployment.request(), &Leaf::new(DOMAIN));
-    let key = agnes_e2e::authority::key_pem(&agnes_e2e::authority::ec_key());
-    std::fs::write(generation.join("privkey.pem"), key).unwrap();
-    let ran = deployment.ops(&["tls", "check"]).exits(10);
-    let ids: Vec<&str> = ran
-        .detail("findings")
-        .as_array()
-        .unwrap()
+/// Puts a stranger's key where a generation has its own.
+fn wreck(generation: &Path) {
+    let stranger = agnes_e2e::authority::key_pem(&agnes_e2e::authority::ec_key());
+    std::fs::write(generation.join("privkey.pem"), stranger).unwrap();
+}
+
+fn finding_ids(ran: &agnes_e2e::deployment::Ran) -> Vec<String> {
+    let findings = ran.detail("findings").as_array().unwrap();
+    findings
         .iter()
-        .map(|finding| finding["id"].as_str().unwrap())
-        .collect();
-    assert!(ids.contains(&"pair-broken"), "{ids:?}");
-    // the key is lost: a bridge over the key that is there serves until the CA signs it
-    let _ = (other, chain);
+        .map(|finding| finding["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn t04_a_broken_pair_on_disk_is_found_and_mended_from_the_key_that_is_kept() {
+    for source in ["published", "gone"] {
+        let (mut deployment, authority, old) = with_ca_certificate(80);
+        let new = authority.answer(&deployment.request(), &Leaf::new(DOMAIN).days(0, 89));
+        deployment.publish(&new);
+        deployment
+            .ops(&["tls", "rotate"])
+            .exits(0)
+            .with_outcome("changed");
+        wreck(&deployment.certs().join("generations/3"));
+        let ran = deployment.ops(&["tls", "check"]).exits(10);
+        assert!(
+            finding_ids(&ran).contains(&"pair-broken".to_owned()),
+            "{}",
+            ran.stdout
+        );
+        if source == "gone" {
+            deployment.set("TLS_FULLCHAIN_URL", "file:///nonexistent/chain.pem");
+        }
+        let expected = if source == "gone" { old } else { new };
+        let ran = deployment
+            .ops(&["tls", "rotate"])
+            .exits(0)
+            .with_outcome("changed");
+        assert_eq!(
+            ran.detail("cert.sha256"),
+            leaf_sha256(expected.as_bytes()).as_str(),
+            "{source}"
+        );
+        deployment.ops(&["tls", "check"]).exits(0);
+        // the broken one was only kept as the one before; a sound one stays beside it
+        assert!(deployment.certs().join("generations/2").exists());
+    }
+}
+
+#[test]
+fn t04_a_key_that_is_nowhere_any_more_is_bridged_until_the_ca_answers() {
+    let (deployment, authority, _) = with_ca_certificate(89);
+    for generation in ["1", "2"] {
+        wreck(&deployment.certs().join("generations").join(generation));
+    }
     let ran = deployment.ops(&["tls", "rotate"]).exits(1);
     assert_eq!(ran.detail("reason"), "key-mismatch");
     assert_eq!(ran.detail("cert.source"), "self-signed");
-    let answer = authority.answer(&deployment.request(), &Leaf::new(DOMAIN));
-    deployment.publish(answer);
+    assert!(
+        ran.stderr
+            .contains("a 30-day bridge certificate was installed"),
+        "{}",
+        ran.stderr
+    );
+    let status = deployment.ops(&["status"]).exits(10);
+    assert!(
+        finding_ids(&status).contains(&"last-rotation-failed".to_owned()),
+        "{}",
+        status.stdout
+    );
+    assert_eq!(status.detail("next"), ran.detail("hint"));
+    deployment.publish(authority.answer(&deployment.request(), &Leaf::new(DOMAIN)));
     deployment
         .ops(&["tls", "rotate"])
         .exits(0)
         .with_outcome("changed");
-    deployment.ops(&["tls", "check"]).exits(0);
+    deployment.ops(&["status"]).exits(0);
 }
 
 #[test]
@@ -320,6 +370,19 @@ fn t11_pending_keys_are_kept_until_a_certificate_for_them_appears() {
         new_request,
         "the request for the key in use stays"
     );
+}
+
+#[test]
+fn a_printed_request_is_the_request_and_nothing_else() {
+    let deployment = Deployment::new();
+    let ran = run(deployment.command(&["tls", "csr", "--print"])).exits(0);
+    assert_eq!(ran.stdout.as_bytes(), deployment.request());
+    assert!(
+        ran.stdout
+            .starts_with("-----BEGIN CERTIFICATE REQUEST-----\n")
+    );
+    let again = run(deployment.command(&["tls", "csr", "--print"])).exits(0);
+    assert_eq!(ran.stdout, again.stdout);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use openssl::x509::{X509, X509Builder, X509Name, X509Req};
 /// What a leaf says; the default is a good one.
 #[derive(Clone)]
 pub struct Leaf {
-    /// DNS names of the SAN; none: no SAN at all.
+    /// DNS names and addresses of the SAN; none: no SAN at all.
     pub names: Vec<String>,
     /// First second of validity, from now.
     pub from_secs: i64,
@@ -177,7 +177,11 @@ impl Authority {
         if !leaf.names.is_empty() {
             let mut san = SubjectAlternativeName::new();
             for name in &leaf.names {
-                san.dns(name);
+                if name.parse::<std::net::IpAddr>().is_ok() {
+                    san.ip(name);
+                } else {
+                    san.dns(name);
+                }
             }
             let context = builder.x509v3_context(Some(&self.certificate), None);
             let san = san.build(&context).unwrap();

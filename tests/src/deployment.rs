@@ -17,7 +17,9 @@ pub const DOMAIN: &str = "agnes.example.com";
 
 /// `-C DIR`, with `STATE_DIR` inside it.
 pub struct Deployment {
-    directory: tempfile::TempDir,
+    directory: PathBuf,
+    /// Keeps a directory of the deployment's own.
+    _owned: Option<tempfile::TempDir>,
     settings: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
 }
@@ -74,8 +76,19 @@ impl Default for Deployment {
 impl Deployment {
     /// One whose proof is off, with quick keys.
     pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        Self {
+            _owned: Some(directory),
+            ..Self::at(&path)
+        }
+    }
+
+    /// The same in a directory of somebody else's.
+    pub fn at(directory: &Path) -> Self {
         let deployment = Self {
-            directory: tempfile::tempdir().unwrap(),
+            directory: directory.to_owned(),
+            _owned: None,
             settings: BTreeMap::new(),
             environment: BTreeMap::new(),
         };
@@ -100,7 +113,7 @@ impl Deployment {
             .iter()
             .map(|(key, value)| format!("{key}='{value}'\n"))
             .collect();
-        std::fs::write(self.directory.path().join(".env"), lines).unwrap();
+        std::fs::write(self.directory.join(".env"), lines).unwrap();
     }
 
     /// Sets a variable of the programs' environment.
@@ -110,13 +123,13 @@ impl Deployment {
 
     /// Writes `agnes.toml`.
     pub fn toml(self, text: &str) -> Self {
-        std::fs::write(self.directory.path().join("agnes.toml"), text).unwrap();
+        std::fs::write(self.directory.join("agnes.toml"), text).unwrap();
         self
     }
 
     /// `-C DIR`.
     pub fn dir(&self) -> &Path {
-        self.directory.path()
+        &self.directory
     }
 
     /// `$STATE_DIR`.

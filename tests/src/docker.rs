@@ -118,8 +118,14 @@ impl Docker {
         let context = tempfile::tempdir().context("build context")?;
         fs::copy(program, context.path().join("caddy"))
             .context("copy Caddy into the build context")?;
+        let libraries = context.path().join("libraries");
+        fs::create_dir(&libraries).context("the libraries' directory")?;
+        for library in extra_libraries(&context.path().join("caddy"))? {
+            let name = library.file_name().context("a library's name")?;
+            fs::copy(&library, libraries.join(name)).context("copy a library of Caddy's")?;
+        }
         let dockerfile = format!(
-            "FROM {BASE_IMAGE}\nCOPY caddy /usr/bin/caddy\n\
+            "FROM {BASE_IMAGE}\nCOPY caddy /usr/bin/caddy\nCOPY libraries/ /usr/lib/x86_64-linux-gnu/\n\
              CMD [\"/usr/bin/caddy\", \"run\", \"--config\", \"/etc/caddy/Caddyfile\", \"--adapter\", \"caddyfile\"]\n"
         );
         fs::write(context.path().join("Dockerfile"), dockerfile).context("write the Dockerfile")?;
@@ -143,6 +149,28 @@ impl Docker {
     fn has(&self, image: &str) -> bool {
         command::capture(&mut self.command(["image", "inspect", image])).is_ok()
     }
+}
+
+/// The shared libraries that a program needs and the base image lacks.
+fn extra_libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    const IN_THE_BASE: [&str; 6] = [
+        "libc.so",
+        "libm.so",
+        "libpthread.so",
+        "libresolv.so",
+        "libdl.so",
+        "libgcc_s.so",
+    ];
+    // a program that is linked statically is not one ldd knows
+    let listed = command::says(Command::new("ldd").arg(program))?;
+    Ok(listed
+        .lines()
+        .filter_map(|line| line.split_once(" => ")?.1.split_whitespace().next())
+        .filter(|path| {
+            path.starts_with('/') && !IN_THE_BASE.iter().any(|known| path.contains(known))
+        })
+        .map(PathBuf::from)
+        .collect())
 }
 
 /// A compose project in a directory of its own.

@@ -6,7 +6,6 @@
 )]
 
 pub mod authority;
-pub mod ca;
 pub mod caddy;
 pub mod clients;
 pub mod components;

@@ -219,13 +219,6 @@ pub struct Missing {
     pub why: String,
 }
 
-impl Report {
-    /// Whether `name` was seen to work.
-    pub fn has(&self, name: &str) -> bool {
-        self.ready.contains(&name)
-    }
-}
-
 /// `$AGNES_COMPONENTS`, else `~/.cache/agnes/components`.
 pub fn directory() -> PathBuf {
     match env::var_os("AGNES_COMPONENTS") {
@@ -241,6 +234,12 @@ pub fn directory() -> PathBuf {
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = directory().join(name);
     path.exists().then_some(path)
+}
+
+/// Whether the component is there and works.
+pub fn is_ready(name: &str) -> bool {
+    let component = ALL.iter().find(|component| component.name == name);
+    component.is_some_and(|component| prove(&directory(), component).is_ok())
 }
 
 /// The directory to set `DOCKER_CONFIG` to, so that `docker compose` is the pinned one; nobody's own is touched.

@@ -30,7 +30,7 @@ TLS_SERVED_ADDRESS=127.0.0.1:8443
 /// When they do not build or `.agnes` cannot be made.
 pub fn up() -> Result<ExitCode> {
     let root = checkout::root()?;
-    build(&root, &["agnes-ops", "agnesd"])?;
+    build(&root)?;
     let dir = root.join(".agnes");
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let env = dir.join(".env");
@@ -48,7 +48,7 @@ pub fn up() -> Result<ExitCode> {
 /// Brings the deployment down; its files stay.
 ///
 /// # Errors
-/// When `agnes-ops` does not build.
+/// When the programs do not build.
 pub fn down() -> Result<ExitCode> {
     let root = checkout::root()?;
     if !root.join(".agnes").is_dir() {
@@ -58,18 +58,25 @@ pub fn down() -> Result<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    build(&root, &["agnes-ops"])?;
+    build(&root)?;
     operate(&root, "down")
 }
 
-fn build(root: &Path, packages: &[&str]) -> Result<()> {
+/// Always both: with one of them alone Cargo would resolve other features and build the dependencies again.
+fn build(root: &Path) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--locked"]).current_dir(root);
-    for package in packages {
-        command.args(["--package", package]);
-    }
-    command::run(&mut command)
+    command::run(
+        Command::new(cargo)
+            .args([
+                "build",
+                "--locked",
+                "--package",
+                "agnes-ops",
+                "--package",
+                "agnesd",
+            ])
+            .current_dir(root),
+    )
 }
 
 fn operate(root: &Path, verb: &str) -> Result<ExitCode> {

@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::suite::Step;
 
 /// Everything that is done to this checkout: start it, test it, keep its papers straight.
 #[derive(Debug, Parser)]
@@ -31,6 +32,18 @@ enum Verb {
     Soak(xtask::soak::Options),
     /// Hold every import against the table in docs/architecture.md
     Layers,
+    /// Write what agnes-config generates: docs/configuration.md and .env.example
+    Docs {
+        /// Write nothing; exit 1 when one is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every check: components, lints, rules, docs, build and all tests
+    Test {
+        /// Run this step alone
+        #[arg(long, value_name = "STEP")]
+        only: Option<Step>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +53,8 @@ fn main() -> ExitCode {
         Verb::Down => xtask::deployment::down(),
         Verb::Bench(what) => xtask::bench::command(&what),
         Verb::Soak(options) => xtask::soak::command(&options),
+        Verb::Docs { check } => xtask::docs::command(check),
+        Verb::Test { only } => xtask::suite::command(only),
         Verb::Layers => xtask::layers::command(),
     };
     match done {

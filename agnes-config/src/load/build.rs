@@ -6,7 +6,7 @@
 //! Does not: read anything.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         data_dir,
         state_dir,
     };
+    builder.served_by_the_listener(&mut settings);
     builder.reload(layers.reload, &mut settings);
     checks::check(&settings, &mut builder);
     builder.finish(settings)
@@ -60,6 +61,27 @@ pub(super) struct Builder {
 }
 
 impl Builder {
+    /// One process with TLS of its own is looked at where it listens, unless somebody says otherwise.
+    fn served_by_the_listener(&mut self, settings: &mut Settings) {
+        let listener = settings
+            .server
+            .tls_listen
+            .filter(|address| address.port() != 0);
+        if let (Runtime::Process, Some(mut address)) = (settings.runtime, listener)
+            && !self.is_set(&keys::SERVED_ADDRESS)
+        {
+            if address.ip().is_unspecified() {
+                address.set_ip(match address {
+                    SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            let shown = (address.to_string(), Source::Default);
+            self.shown.insert(keys::SERVED_ADDRESS.name(), shown);
+            settings.tls.served_address = ServedAddress::At(address.to_string());
+        }
+    }
+
     /// Is there anything, right or wrong, from somebody?
     pub(super) fn is_set(&self, key: &Key) -> bool {
         self.raws.contains_key(key.name())
@@ -76,20 +98,31 @@ impl Builder {
             .map_or(Source::Default, |raw| raw.source.clone())
     }
 
-    /// Reports a problem of `key`, at the place where `at` was written.
+    /// Reports a problem of `key`, which nobody set, at the place where `at` was written.
     pub(super) fn fault_at(&mut self, at: &Key, key: &'static Key, message: impl Into<String>) {
-        let problem = problem(self.source(at), Some(key.name()), message);
+        self.push(problem(self.source(at), Some(key.name()), message), key);
+    }
+
+    /// Reports a problem of `key` where it was written, by the name it has there.
+    pub(super) fn fault(&mut self, key: &'static Key, message: impl Into<String>) {
+        self.push(
+            problem(self.source(key), Some(&self.written(key)), message),
+            key,
+        );
+    }
+
+    fn push(&mut self, problem: Problem, key: &'static Key) {
         self.faults.insert(key.name(), problem.message.clone());
         self.problems.push(problem);
     }
 
-    /// Reports a problem of `key` where it was written.
-    pub(super) fn fault(&mut self, key: &'static Key, message: impl Into<String>) {
-        self.fault_at(key, key, message);
+    fn written(&self, key: &Key) -> String {
+        let raw = self.raws.get(key.name());
+        raw.map_or(key.name().to_owned(), |raw| raw.written.clone())
     }
 
     pub(super) fn warn(&mut self, key: &'static Key, message: impl Into<String>) {
-        let warning = problem(self.source(key), Some(key.name()), message);
+        let warning = problem(self.source(key), Some(&self.written(key)), message);
         self.warnings.push(warning);
     }
 
@@ -240,7 +273,10 @@ impl Builder {
             toml: key.toml,
             value: value.replace(|c: char| c.is_control(), " "),
             source,
-            problem: self.faults.get(key.name()).cloned(),
+            problem: self.faults.get(key.name()).cloned().or_else(|| {
+                let raw = self.raws.get(key.name())?;
+                raw.problem.clone()
+            }),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::layers::Layers;
+use super::layers::{Layers, Raw};
 use super::{Source, file};
 use crate::dotenv;
 use crate::env_keys::{self, KEYS, Key};
@@ -44,7 +44,7 @@ pub(super) fn read_all(
     let mut files: BTreeMap<&'static str, (String, Source)> = BTreeMap::new();
     let mut put = |name: &str, text: &str, source: Source, layers: &mut Layers| -> bool {
         if let Some(key) = env_keys::by_env(name) {
-            layers.put(key, text, source);
+            layers.put(key, name, text, source);
         } else if let Some(key) = env_keys::by_secret_file(name) {
             if !text.is_empty() {
                 files.insert(key.name(), (text.to_owned(), source));
@@ -169,7 +169,8 @@ fn secret_file(dir: &Path, key: &'static Key, path: &str, source: Source, layers
                 let text = text.strip_suffix('\r').unwrap_or(text);
                 if !text.is_empty() {
                     let name = path.to_owned();
-                    return layers.put(key, text, Source::File { name, line: None });
+                    let source = Source::File { name, line: None };
+                    return layers.put(key, key.name(), text, source);
                 }
                 "is empty (expected the secret)".to_owned()
             }
@@ -181,5 +182,11 @@ fn secret_file(dir: &Path, key: &'static Key, path: &str, source: Source, layers
     let name = format!("{}_FILE", key.name());
     let message = format!("the file {} {problem}", crate::values::quoted(path));
     layers.problem(source.clone(), Some(&name), message.clone());
-    layers.put_wrong(key, "<not set>", source, message);
+    let raw = Raw {
+        text: "<not set>".to_owned(),
+        source,
+        written: name,
+        problem: Some(message),
+    };
+    layers.put_wrong(key, raw);
 }

@@ -16,6 +16,8 @@ pub(super) struct Raw {
     /// As written; of a secret only `<set, 64 chars>`.
     pub(super) text: String,
     pub(super) source: Source,
+    /// The key as it stands there: the environment's name, or the path in `agnes.toml`.
+    pub(super) written: String,
     /// It is already known to be wrong (not of a type that can hold the value).
     pub(super) problem: Option<String>,
 }
@@ -41,7 +43,7 @@ pub(super) struct Layers {
 
 impl Layers {
     /// Puts a text over what lower layers said; empty means not set.
-    pub(super) fn put(&mut self, key: &Key, text: &str, source: Source) {
+    pub(super) fn put(&mut self, key: &Key, written: &str, text: &str, source: Source) {
         if text.is_empty() {
             return;
         }
@@ -50,20 +52,17 @@ impl Layers {
         } else {
             text.to_owned()
         };
-        self.put_raw(key, text, source, None);
-    }
-
-    /// Puts something that cannot be the key's value.
-    pub(super) fn put_wrong(&mut self, key: &Key, shown: &str, source: Source, problem: String) {
-        self.put_raw(key, shown.to_owned(), source, Some(problem));
-    }
-
-    fn put_raw(&mut self, key: &Key, text: String, source: Source, problem: Option<String>) {
         let raw = Raw {
             text,
             source,
-            problem,
+            written: written.to_owned(),
+            problem: None,
         };
+        self.raws.insert(key.name(), raw);
+    }
+
+    /// Puts something that is already known to be wrong.
+    pub(super) fn put_wrong(&mut self, key: &Key, raw: Raw) {
         self.raws.insert(key.name(), raw);
     }
 

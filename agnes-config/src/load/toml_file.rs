@@ -5,7 +5,7 @@
 //!
 //! Does not: parse values beyond their TOML type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::layers::{Layers, Reload};
+use super::layers::{Layers, Raw, Reload};
 use super::{Source, file};
 use crate::env_keys::{self, KEYS, Key, Kind};
 use crate::values::reload::{self, Field};
@@ -82,11 +82,13 @@ fn read_text(dir: &Path, name: &str, text: &str, layers: &mut Layers) {
         name,
         text,
         seen: BTreeMap::new(),
+        broken: BTreeSet::new(),
         layers,
     };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
         let source = reader.source(at);
+        reader.broken.insert(source.clone());
         reader.layers.problem(source, None, error.message());
     }
     reader.table(table.get_ref(), "");
@@ -98,6 +100,8 @@ struct Reader<'a> {
     text: &'a str,
     /// Keys of this file and the path under which each stood.
     seen: BTreeMap<&'static str, String>,
+    /// Lines with a syntax error: what the parser made up there is nobody's value.
+    broken: BTreeSet<Source>,
     layers: &'a mut Layers,
 }
 
@@ -114,6 +118,9 @@ impl Reader<'_> {
         for (name, value) in table {
             let path = format!("{prefix}{}", name.get_ref());
             let source = self.source(name.span().start);
+            if self.broken.contains(&source) {
+                continue;
+            }
             if let Some(key) = env_keys::by_toml(&path) {
                 self.key(key, path, value, source);
             } else if !is_table(&path) {
@@ -147,10 +154,16 @@ impl Reader<'_> {
             return self.reload(value, source);
         }
         match text_of(key.kind, value.get_ref()) {
-            Ok(text) => self.layers.put(key, &text, source),
-            Err(problem) => self
-                .layers
-                .put_wrong(key, &shown(value.get_ref()), source, problem),
+            Ok(text) => self.layers.put(key, &path, &text, source),
+            Err(problem) => {
+                let raw = Raw {
+                    text: shown(value.get_ref()),
+                    source,
+                    written: path,
+                    problem: Some(problem),
+                };
+                self.layers.put_wrong(key, raw);
+            }
         }
     }
 

@@ -29,13 +29,7 @@ pub struct InstallError {
 
 impl std::fmt::Display for InstallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}: {}: {}",
-            self.path.display(),
-            self.operation,
-            self.source
-        )
+        write!(f, "{}: {}", self.path.display(), self.operation)
     }
 }
 

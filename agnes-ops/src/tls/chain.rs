@@ -297,13 +297,13 @@ impl Chain {
             if certificate.not_before > now {
                 findings.push((
                     Reason::NotYetValid,
-                    format!("{subject:?} begins {}", certificate.not_before),
+                    format!("{subject:?} begins {}", rfc3339(certificate.not_before)),
                 ));
             }
             if certificate.not_after < now + MARGIN {
                 findings.push((
                     Reason::Expired,
-                    format!("{subject:?} ends {}", certificate.not_after),
+                    format!("{subject:?} ends {}", rfc3339(certificate.not_after)),
                 ));
             }
         }
@@ -359,4 +359,9 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack
         .windows(needle.len())
         .any(|window| window == needle)
+}
+
+fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::generations::Store;
 use super::plan::{ChainSource, KeyRef, KeySource, Situation, plan, resolve};
 use super::{Deployment, PrivateKey, request};
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 
 /// How `csr` was asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,19 +63,20 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
         (false, Some(KeyRef::New(kind))) => Some(kind),
         (false, _) => None,
     };
-    let mut steps = Vec::new();
+    let mut steps = Steps::begin(host.instant());
+    let mut planned = Vec::new();
     if new_kind.is_some() || decided.request.is_some() {
         if options.dry_run {
-            steps.push(step("make a key and write cert.csr", "planned"));
+            planned.push(Step::planned("make a key and write cert.csr"));
         } else {
             let made = match new_kind {
                 Some(kind) => {
                     let key = PrivateKey::generate(kind).map_err(anyhow::Error::msg)?;
                     let number = store.add_pending(host, &disk, &key)?;
-                    steps.push(step(
-                        &format!("make a {} key, pending/{number}.pem", key.kind),
-                        "done",
-                    ));
+                    steps.done(
+                        format!("make an {} key, pending/{number}.pem", key.kind),
+                        host.instant(),
+                    );
                     Some(key)
                 }
                 None => decided
@@ -87,18 +88,14 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
                 made.ok_or_else(|| anyhow::anyhow!("there is no key to make the request for"))?;
             let pem = request::request(&identity, &key).map_err(anyhow::Error::msg)?;
             store.write_request(host, &pem)?;
-            steps.push(step("write cert.csr", "done"));
+            steps.done("write cert.csr", host.instant());
             disk = store.observe(host)?;
         }
     }
     let pem = host.read(&store.request_path())?.unwrap_or_default();
     let pem = String::from_utf8_lossy(&pem).into_owned();
     let path = store.request_path();
-    let text = if options.print {
-        pem.trim_end().to_owned()
-    } else {
-        format!("{}: submit this to the CA", path.display())
-    };
+    let text = format!("{}: submit this to the CA", path.display());
     let outcome = if steps.is_empty() || options.dry_run {
         Outcome::Unchanged
     } else {
@@ -124,16 +121,14 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
         described.map(|request| json!({"path": path, "sha256": request.sha256})),
     );
     if options.print {
+        // nothing but the request, so that it can be piped
+        report.body = Some(zeroize::Zeroizing::new(pem.clone().into_bytes()));
         report = report.detail("pem", pem);
     }
-    report.steps = steps;
+    report.steps = if options.dry_run {
+        planned
+    } else {
+        steps.into_vec()
+    };
     Ok(report)
-}
-
-fn step(name: &str, result: &str) -> Step {
-    Step {
-        name: name.to_owned(),
-        result: result.to_owned(),
-        took_ms: 0,
-    }
 }

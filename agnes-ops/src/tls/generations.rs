@@ -45,6 +45,8 @@ pub struct Disk {
     pub layout: Layout,
     /// Every generation, ascending.
     pub generations: Vec<u64>,
+    /// The pairs of the generations that are kept beside the current one and that work, newest first.
+    pub kept: Vec<(u64, PrivateKey, Chain)>,
     /// Keys that wait for a certificate, oldest first, with their numbers.
     pub pending: Vec<(u64, PrivateKey)>,
     /// `cert.csr`: `Err` says why it is unusable.
@@ -165,6 +167,18 @@ impl Store {
             }
             Layout::RegularFiles => Some(self.read_pair(host, &self.directory)?),
         };
+        for number in disk
+            .generations
+            .iter()
+            .rev()
+            .filter(|number| Some(**number) != disk.current)
+        {
+            // half-made ones are a killed run's, and no pair
+            let pair = self.read_pair(host, &self.generation(*number))?;
+            if let Some((key, chain)) = pair.sound() {
+                disk.kept.push((*number, key.clone(), chain.clone()));
+            }
+        }
         self.observe_pending(host, &mut disk)?;
         disk.request = self
             .read_file(host, &self.request_path())?

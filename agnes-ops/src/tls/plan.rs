@@ -74,6 +74,8 @@ pub enum KeyRef {
     Pending(u64),
     /// The current generation's.
     Current,
+    /// A generation's that is kept for the way back.
+    Kept(u64),
     /// The one that was fetched.
     Fetched,
 }
@@ -105,7 +107,7 @@ impl Plan {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(kind) = self.new_key {
-            lines.push(format!("make a {} key", name_of(kind)));
+            lines.push(format!("make an {} key", name_of(kind)));
         }
         if self.request.is_some() {
             lines.push("write cert.csr".to_owned());
@@ -162,7 +164,9 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
             plan.install = Some(Install::Bridge(desired));
         }
     } else {
-        plan.request = desired.filter(|key| request_is_stale(situation, *key));
+        if plan.install.is_none() && installed.is_none() {
+            plan.install = kept_chain(situation);
+        }
         if plan.install.is_none() && bridge_is_due(situation, installed, desired) {
             match desired {
                 Some(desired) => plan.install = Some(Install::Bridge(desired)),
@@ -170,6 +174,16 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
                 None => {}
             }
         }
+        // the key of a broken pair is not the one to ask for when a working one takes its place
+        let asked = match &plan.install {
+            Some(Install::Chain(_, key))
+                if installed.is_none() && situation.disk.pending.is_empty() =>
+            {
+                Some(*key)
+            }
+            _ => desired,
+        };
+        plan.request = asked.filter(|key| request_is_stale(situation, *key));
     }
     let uses = [plan.request, plan.install.as_ref().map(Install::key)];
     plan.new_key = uses.into_iter().flatten().find_map(|key| match key {
@@ -225,6 +239,14 @@ pub fn resolve<'a>(situation: &'a Situation<'_>, key: KeyRef) -> Option<&'a Priv
             .find(|(pending, _)| *pending == number)
             .map(|(_, key)| key),
         KeyRef::Current => situation.disk.pair.as_ref()?.key.as_ref().ok(),
+        KeyRef::Kept(number) => {
+            let kept = situation
+                .disk
+                .kept
+                .iter()
+                .find(|(kept, ..)| *kept == number);
+            kept.map(|(_, key, _)| key)
+        }
         KeyRef::Fetched => match &situation.key {
             KeySource::Fetched(key) => Some(key),
             _ => None,
@@ -299,13 +321,41 @@ fn candidate_keys<'a>(situation: &'a Situation<'_>) -> Vec<(KeyRef, &'a PrivateK
                 .iter()
                 .rev()
                 .map(|(number, _)| KeyRef::Pending(*number));
-            pending.chain([KeyRef::Current]).collect()
+            // a key that was damaged in the current generation may still stand in the one before it
+            let kept = situation
+                .disk
+                .kept
+                .iter()
+                .map(|(number, ..)| KeyRef::Kept(*number));
+            pending.chain([KeyRef::Current]).chain(kept).collect()
         }
     };
     wanted
         .into_iter()
         .filter_map(|key| resolve(situation, key).map(|found| (key, found)))
         .collect()
+}
+
+/// The newest kept generation that would still serve: better than a bridge when the current pair is broken.
+fn kept_chain(situation: &Situation<'_>) -> Option<Install> {
+    let names: Vec<&str> = situation
+        .identity
+        .names
+        .iter()
+        .map(String::as_str)
+        .collect();
+    situation.disk.kept.iter().find_map(|(number, key, chain)| {
+        let keys = [key.spki.as_slice()];
+        let criteria = Criteria {
+            keys: &keys,
+            names: &names,
+            now: situation.now,
+            installed: None,
+        };
+        let signed = !chain.leaf().is_self_signed();
+        (signed && chain.judge(&criteria).is_ok())
+            .then(|| Install::Chain(chain.clone(), KeyRef::Kept(*number)))
+    })
 }
 
 fn request_is_stale(situation: &Situation<'_>, key: KeyRef) -> bool {

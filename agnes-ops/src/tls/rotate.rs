@@ -5,18 +5,21 @@
 //!
 //! Does not: decide (that is `plan`).
 
+mod swap;
+
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::generations::{Disk, Layout, Pair, Store};
 use super::key::PrivateKey;
 use super::plan::{ChainSource, Install, KeyRef, KeySource, Plan, Situation, plan, resolve};
-use super::reload::{Convergence, converge, name, observe};
+use super::reload::{Convergence, observe};
 use super::source::{Memory, Sources};
 use super::{Deployment, report, request};
 use crate::journal::Journal;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
+
+use swap::{Open, Swap};
 
 /// How `rotate` was asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,18 +30,18 @@ pub struct Options {
     pub allow_older: bool,
     /// Make key, request and bridge also when no chain is published anywhere (`up`).
     pub ensure: bool,
+    /// When what is served is proven.
+    pub proof: ProofTime,
 }
 
-/// A generation that is being installed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Open {
-    /// What was current before; `None`: nothing.
-    from: Option<u64>,
-    /// What shall be.
-    to: u64,
-    /// The pending key it settles.
-    #[serde(default)]
-    settles: Option<u64>,
+/// When the proof is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProofTime {
+    /// By the rotation, which undoes what it cannot prove.
+    #[default]
+    Now,
+    /// By the caller, who is about to start the server; nobody is asked to reload.
+    AfterStart,
 }
 
 /// One run of `tls rotate`.
@@ -47,20 +50,8 @@ pub(super) struct Rotation<'a> {
     pub(super) store: Store,
     journal: Journal,
     pub(super) memory: Memory,
-    steps: Vec<Step>,
-}
-
-/// What became of the generation that was to be installed.
-enum Swap {
-    Committed(Convergence),
-    RolledBack {
-        failed: Convergence,
-        back: Convergence,
-    },
-    Degraded {
-        failed: Convergence,
-        back: Convergence,
-    },
+    proof: ProofTime,
+    steps: Steps,
 }
 
 /// Runs it. `memory` is what the last run left.
@@ -77,12 +68,13 @@ pub fn rotate(
         store: Store::new(&settings.state_dir, settings.tls.file_owner),
         journal: Journal::new(&settings.state_dir, "tls-rotate"),
         memory: Memory::from_json(memory),
-        steps: Vec::new(),
+        proof: options.proof,
+        steps: Steps::begin(deployment.host.instant()),
         deployment,
     };
     let mut report = rotation.run(options)?;
-    report.steps = rotation.steps;
     report.memory = Some(serde_json::to_value(&rotation.memory)?);
+    report.steps = rotation.steps.into_vec();
     Ok(report)
 }
 
@@ -90,9 +82,9 @@ impl Rotation<'_> {
     fn run(&mut self, options: Options) -> Result<Report> {
         let host = self.deployment.host;
         if !options.dry_run
-            && let Some(report) = self.recover()?
+            && let Some(undone) = self.recover()?
         {
-            return Ok(report);
+            return self.conclude(undone, &Sources::not_asked(), Ok(()));
         }
         let mut disk = self.store.observe(host)?;
         if !options.dry_run {
@@ -120,34 +112,6 @@ impl Rotation<'_> {
             return Ok(self.describe(&disk, &sources, &decided));
         }
         self.apply(&situation, &sources, &decided)
-    }
-
-    /// Finishes or undoes what a killed run had open. `Some`: it had to be undone, and that is this run's outcome.
-    fn recover(&mut self) -> Result<Option<Report>> {
-        let host = self.deployment.host;
-        let Some(open) = self.journal.read::<Open>(host)? else {
-            return Ok(None);
-        };
-        if self.store.current(host)? != Some(open.to) {
-            // killed before the flip: nobody has seen the new generation
-            self.store.remove(host, open.to)?;
-            self.journal.close(host)?;
-            self.step(format!(
-                "remove generation {} of an interrupted run",
-                open.to
-            ));
-            return Ok(None);
-        }
-        self.store.flip(host, open.to)?;
-        self.step(format!(
-            "finish generation {} of an interrupted run",
-            open.to
-        ));
-        let swap = self.prove(&open)?;
-        match swap {
-            Swap::Committed(_) => Ok(None),
-            swap => Ok(Some(self.conclude(swap, &Sources::not_asked(), Ok(()))?)),
-        }
     }
 
     /// Takes over what is not laid out as ours. `true`: something was written.
@@ -179,7 +143,7 @@ impl Rotation<'_> {
         if let Some(kind) = decided.new_key {
             let key = PrivateKey::generate(kind).map_err(anyhow::Error::msg)?;
             let number = self.store.add_pending(host, situation.disk, &key)?;
-            self.step(format!("make a {} key, pending/{number}.pem", key.kind));
+            self.step(format!("make an {} key, pending/{number}.pem", key.kind));
             made = Some((number, key));
         }
         let key_of = |key: KeyRef| {
@@ -217,109 +181,15 @@ impl Rotation<'_> {
         if matches!((&swap, install), (Swap::Committed(_), Install::Chain(..))) {
             self.memory.remember(&sources.etag, &chain);
         }
-        self.conclude(swap, sources, decided.verdict.clone())
-    }
-
-    /// Installs a generation, makes it current and proves it.
-    fn install(&mut self, open: &Open, key: &[u8], chain: &[u8]) -> Result<Swap> {
-        let host = self.deployment.host;
-        self.journal.write(host, open)?;
-        let made = self
-            .store
-            .write(host, open.to, key, chain)
-            .and_then(|()| self.store.flip(host, open.to));
-        if let Err(error) = made {
-            // A full disk must leave the host as it was.
-            self.back_to(open)?;
-            return Err(error.context("the installed pair stays"));
+        let mut verdict = decided.verdict.clone();
+        if let Err(refusal) = &mut verdict {
+            let made = match install {
+                Install::Bridge(_) => "a 30-day bridge certificate was installed meanwhile",
+                Install::Chain(..) => "the broken pair was replaced by the one kept before it",
+            };
+            refusal.message = refusal.message.replace("what is installed stays", made);
         }
-        self.step(format!("install generation {}", open.to));
-        self.prove(open)
-    }
-
-    /// Proves the generation that was just made current: commits it, or goes back.
-    fn prove(&mut self, open: &Open) -> Result<Swap> {
-        let host = self.deployment.host;
-        let expected = self.installed_leaf()?;
-        let convergence = self.converge(&expected);
-        if convergence.holds() {
-            self.commit(open)?;
-            return Ok(Swap::Committed(convergence));
-        }
-        self.back_to(open)?;
-        let (back, proven) = match open.from {
-            Some(_) => {
-                let old = self.installed_leaf()?;
-                let back = self.converge(&old);
-                let proven = back.holds() || (back.proof == super::reload::Proof::NothingListens);
-                (back, proven)
-            }
-            // There was nothing; what was served before had another source and was not touched.
-            None => (observe(host, self.deployment.settings, ""), true),
-        };
-        self.step(match open.from {
-            Some(from) => format!("go back to generation {from}"),
-            None => format!("remove generation {}", open.to),
-        });
-        Ok(if proven {
-            Swap::RolledBack {
-                failed: convergence,
-                back,
-            }
-        } else {
-            Swap::Degraded {
-                failed: convergence,
-                back,
-            }
-        })
-    }
-
-    fn converge(&mut self, expected: &str) -> Convergence {
-        let convergence = converge(
-            self.deployment.host,
-            self.deployment.settings,
-            expected,
-            self.memory.last_way.as_deref(),
-        );
-        if let Some(way) = &convergence.by {
-            self.memory.last_way = self
-                .deployment
-                .settings
-                .tls
-                .reload
-                .iter()
-                .map(name)
-                .find(|known| *known == format!("{} {}", way.kind, way.target));
-        }
-        convergence
-    }
-
-    fn commit(&mut self, open: &Open) -> Result<()> {
-        let host = self.deployment.host;
-        if let Some(number) = open.settles {
-            self.store.settle_pending(host, number)?;
-        }
-        let disk = self.store.observe(host)?;
-        for number in disk
-            .generations
-            .iter()
-            .filter(|number| **number != open.to && Some(**number) != open.from)
-        {
-            self.store.remove(host, *number)?;
-        }
-        self.journal.close(host)
-    }
-
-    /// Puts the files back as they were before `open`.
-    fn back_to(&self, open: &Open) -> Result<()> {
-        let host = self.deployment.host;
-        match open.from {
-            Some(from) if self.store.current(host)? != Some(from) => self.store.flip(host, from)?,
-            Some(_) => {}
-            None => self.store.unlink(host)?,
-        }
-        self.store.remove(host, open.to)?;
-        self.journal.close(host)
+        self.conclude(swap, sources, verdict)
     }
 
     /// Nothing to install. What is served may still be something else (a reload that failed yesterday).
@@ -378,7 +248,7 @@ impl Rotation<'_> {
                     "reload-not-proven",
                     format!("the new certificate was not served ({}); the old pair is back: {}", failed.clause(), back.seen),
                 )
-                .hint("agnes-ops tls reload shows what each reload way does; the same certificate is tried again at the next run");
+                .hint("correct [[tls.reload]] or TLS_SERVED_ADDRESS; the same certificate is tried again at the next run");
                 let back = Convergence {
                     tried: failed.tried,
                     by: None,
@@ -473,20 +343,8 @@ impl Rotation<'_> {
         report
     }
 
-    fn installed_leaf(&self) -> Result<String> {
-        let disk = self.store.observe(self.deployment.host)?;
-        let pair = disk.pair.context("no certificate is installed")?;
-        pair.chain
-            .map(|chain| chain.leaf().sha256.clone())
-            .map_err(anyhow::Error::msg)
-    }
-
     fn step(&mut self, name: impl Into<String>) {
-        self.steps.push(Step {
-            name: name.into(),
-            result: "done".into(),
-            took_ms: 0,
-        });
+        self.steps.done(name, self.deployment.host.instant());
     }
 }
 
