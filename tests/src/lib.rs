@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod caddy;
+pub mod clients;
 pub mod components;
 pub mod deployment;
 pub mod docker;

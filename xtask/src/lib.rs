@@ -4,11 +4,14 @@
 //!
 //! Does not: know how a command line looks (that is `main.rs`).
 
+pub mod bench;
 pub mod checkout;
 pub mod command;
 pub mod components;
 pub mod deployment;
 pub mod docs;
 pub mod engine;
+pub mod figures;
 pub mod layers;
+pub mod soak;
 pub mod suite;

@@ -25,6 +25,11 @@ enum Verb {
     Up,
     /// Stop what `up` started; files stay
     Down,
+    /// Measure speed and size, beside what is replaced
+    #[command(subcommand)]
+    Bench(xtask::bench::What),
+    /// Run the test matrices whole, and write their figures into docs/figures.md
+    Soak(xtask::soak::Options),
     /// Hold every import against the table in docs/architecture.md
     Layers,
     /// Write what agnes-config generates: docs/configuration.md and .env.example
@@ -46,6 +51,8 @@ fn main() -> ExitCode {
         Verb::Components => xtask::components::command(),
         Verb::Up => xtask::deployment::up(),
         Verb::Down => xtask::deployment::down(),
+        Verb::Bench(what) => xtask::bench::command(&what),
+        Verb::Soak(options) => xtask::soak::command(&options),
         Verb::Docs { check } => xtask::docs::command(check),
         Verb::Test { only } => xtask::suite::command(only),
         Verb::Layers => xtask::layers::command(),

@@ -8,7 +8,7 @@
 mod admin;
 mod ways;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agnes_config::{ReloadWay, ServedAddress, Settings};
 use serde_json::json;
@@ -82,6 +82,8 @@ pub struct Convergence {
     pub by: Option<Tried>,
     /// What the last look saw, when it was not a leaf.
     pub seen: String,
+    /// Milliseconds until a way had proven itself, counted from before the first look, which follows the flip.
+    pub took_ms: Option<u64>,
 }
 
 impl Convergence {
@@ -93,6 +95,7 @@ impl Convergence {
             tried: Vec::new(),
             by: None,
             seen: "the server is not started yet".into(),
+            took_ms: None,
         }
     }
 
@@ -123,7 +126,13 @@ impl Convergence {
             .iter()
             .map(|tried| json!({"kind": tried.kind, "target": tried.target, "result": tried.result, "why": tried.why}))
             .collect();
-        json!({"tried": tried, "by": self.by.as_ref().map(|way| way.kind)})
+        json!({"tried": tried, "by": self.by.as_ref().map(|way| way.kind), "took_ms": self.took_ms})
+    }
+
+    fn since(mut self, started: Instant) -> Self {
+        let took = u64::try_from(started.elapsed().as_millis()).ok();
+        self.took_ms = took.filter(|_| self.by.is_some());
+        self
     }
 
     /// `details.served`.
@@ -162,6 +171,7 @@ pub fn observe(host: &Host, settings: &Settings, expected: &str) -> Convergence 
         tried: Vec::new(),
         by: None,
         seen: "the proof is off".into(),
+        took_ms: None,
     };
     let ServedAddress::At(address) = &settings.tls.served_address else {
         return convergence;
@@ -206,11 +216,11 @@ pub fn converge(
     expected: &str,
     last_worked: Option<&str>,
 ) -> Convergence {
-    let first = observe(host, settings, expected);
-    if first.proof == Proof::Served {
-        return first;
+    let started = host.instant();
+    match observe(host, settings, expected) {
+        first if first.proof == Proof::Served => first,
+        first => ask(host, settings, expected, last_worked, first).since(started),
     }
-    ask(host, settings, expected, last_worked, first)
 }
 
 /// The same, asking also when the expected leaf is served already: a person wants it read again.
@@ -220,13 +230,9 @@ pub fn converge_always(
     expected: &str,
     last_worked: Option<&str>,
 ) -> Convergence {
-    ask(
-        host,
-        settings,
-        expected,
-        last_worked,
-        observe(host, settings, expected),
-    )
+    let started = host.instant();
+    let first = observe(host, settings, expected);
+    ask(host, settings, expected, last_worked, first).since(started)
 }
 
 fn ask(

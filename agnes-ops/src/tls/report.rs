@@ -34,7 +34,7 @@ pub fn details(
         convergence.map_or(Value::Null, Convergence::served_json),
     );
     details.insert("proof".into(), proof.as_str().into());
-    let no_reload = || json!({"tried": [], "by": null});
+    let no_reload = || json!({"tried": [], "by": null, "took_ms": null});
     details.insert(
         "reload".into(),
         convergence.map_or_else(no_reload, Convergence::reload_json),

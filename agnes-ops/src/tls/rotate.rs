@@ -262,6 +262,7 @@ impl Rotation<'_> {
                 let back = Convergence {
                     tried: failed.tried,
                     by: None,
+                    took_ms: None,
                     ..back
                 };
                 self.finish(Outcome::RolledBack, Some(back), sources, Err(refusal))
