@@ -61,15 +61,16 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// One process with TLS of its own is looked at where it listens, unless somebody says otherwise.
+    /// One process is looked at where it listens for TLS, and nowhere when it does not, unless somebody says otherwise.
     fn served_by_the_listener(&mut self, settings: &mut Settings) {
+        if settings.runtime != Runtime::Process || self.is_set(&keys::SERVED_ADDRESS) {
+            return;
+        }
         let listener = settings
             .server
             .tls_listen
             .filter(|address| address.port() != 0);
-        if let (Runtime::Process, Some(mut address)) = (settings.runtime, listener)
-            && !self.is_set(&keys::SERVED_ADDRESS)
-        {
+        if let Some(mut address) = listener {
             if address.ip().is_unspecified() {
                 address.set_ip(match address {
                     SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -79,6 +80,10 @@ impl Builder {
             let shown = (address.to_string(), Source::Default);
             self.shown.insert(keys::SERVED_ADDRESS.name(), shown);
             settings.tls.served_address = ServedAddress::At(address.to_string());
+        } else if !self.is_set(&keys::TLS_LISTEN) {
+            let shown = ("none".to_owned(), Source::Default);
+            self.shown.insert(keys::SERVED_ADDRESS.name(), shown);
+            settings.tls.served_address = ServedAddress::Off;
         }
     }
 

@@ -621,3 +621,20 @@ fn one_process_is_looked_at_where_it_listens() {
         );
     }
 }
+
+#[test]
+fn one_process_without_tls_is_looked_at_nowhere() {
+    let off = "AGNES_RUNTIME=process\n";
+    let loaded = load_files(&[(".env", off)]);
+    let shown = value(&loaded, "TLS_SERVED_ADDRESS");
+    assert_eq!(shown.value, "none");
+    assert_eq!(shown.source, Source::Default);
+    let settings = loaded.settings.unwrap();
+    assert_eq!(settings.tls.served_address, ServedAddress::Off);
+    let said = format!("{off}TLS_SERVED_ADDRESS=127.0.0.1:9443\n");
+    let settings = load_files(&[(".env", &said)]).settings.unwrap();
+    assert_eq!(
+        settings.tls.served_address,
+        ServedAddress::At("127.0.0.1:9443".to_owned())
+    );
+}
