@@ -48,6 +48,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
     builder.served_by_the_listener(&mut settings);
     builder.reload(layers.reload, &mut settings);
     checks::check(&settings, &mut builder);
+    settings.tls.keep_each_alias_once();
     builder.finish(settings)
 }
 
@@ -98,9 +99,10 @@ impl Builder {
     }
 
     fn source(&self, key: &Key) -> Source {
-        self.raws
-            .get(key.name())
-            .map_or(Source::Default, |raw| raw.source.clone())
+        let raw = self.raws.get(key.name()).map(|raw| &raw.source);
+        // Of what is no single text there is only what is shown.
+        let shown = || self.shown.get(key.name()).map(|(_, source)| source);
+        raw.or_else(shown).cloned().unwrap_or(Source::Default)
     }
 
     /// Reports a problem of `key`, which nobody set, at the place where `at` was written.
