@@ -2,7 +2,7 @@
 //!
 //! Always true: the file is data. Nothing is evaluated, nothing is exported, the last of several equal keys wins. Every
 //! entry keeps its line and the bytes it stands on; every fault of a file is found, not only the first. A fault never
-//! repeats a value, for any line may hold a secret.
+//! repeats a value, for any line may hold a secret; only the words behind `?` in `${NAME:?words}` are written to be read.
 //!
 //! Does not: know which keys are ours (that is `env_keys`), read or write files.
 
@@ -70,7 +70,7 @@ pub struct Fault {
     pub line: usize,
     /// The key it is about, where one was read.
     pub key: Option<String>,
-    /// What is wrong, what is expected; never a value.
+    /// What is wrong, what is expected; never a value, but the operator's own words of a `${NAME:?words}`.
     pub message: String,
 }
 
@@ -84,6 +84,7 @@ pub fn parse(bytes: &[u8], lookup: &dyn Fn(&str) -> Option<String>) -> Parsed {
         newlines: text.match_indices('\n').map(|(at, _)| at).collect(),
         lookup,
         known: BTreeMap::new(),
+        budget: expand::Budget::new(),
         opened_at: None,
         parsed: Parsed::default(),
     };
@@ -108,6 +109,7 @@ struct Parser<'a> {
     newlines: Vec<usize>,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     known: BTreeMap<String, String>,
+    budget: expand::Budget,
     /// Where the last multi-line quoted value began and ended, for a fault right behind it.
     opened_at: Option<(usize, usize)>,
     parsed: Parsed,
@@ -307,7 +309,8 @@ impl Parser<'_> {
     }
 
     fn interpolate(&mut self, mut entry: Entry, raw: &str) {
-        let expanded = expand::expand(raw, &|name| {
+        let was_overdrawn = self.budget.is_overdrawn();
+        let expanded = expand::expand(raw, &mut self.budget, &|name| {
             (self.lookup)(name).or_else(|| self.known.get(name).cloned())
         });
         match expanded {
@@ -317,6 +320,8 @@ impl Parser<'_> {
                 entry.unset = expanded.unset;
                 self.push(entry);
             }
+            // The first line that took too much says it for all behind it.
+            Err(_) if was_overdrawn => {}
             Err(message) => self.fault(entry.span.start, Some(&entry.key), message),
         }
     }

@@ -203,7 +203,7 @@ pub static STATE_DIR: Key = Key::new(
 .default("$DATA_DIR/state")
 .example("/data/state");
 /// `TLS_SERVED_ADDRESS`
-pub static SERVED_ADDRESS: Key = Key::new(Kind::Served, OPS, "Where agnes-ops looks at the certificate that is really served. `none` turns the proof off, and reports say so. Not set, with runtime process and `AGNES_TLS_LISTEN`: that listener.").env("TLS_SERVED_ADDRESS").toml("tls.served_address").default("127.0.0.1:443");
+pub static SERVED_ADDRESS: Key = Key::new(Kind::Served, OPS, "Where agnes-ops looks at the certificate that is really served. `none` turns the proof off, and reports say so. Not set, with runtime process: where `AGNES_TLS_LISTEN` listens, and `none` when that is not set either (a proxy in front of the process is named here).").env("TLS_SERVED_ADDRESS").toml("tls.served_address").default("127.0.0.1:443");
 /// `TLS_CA_BUNDLE`
 pub static CA_BUNDLE: Key = Key::new(
     Kind::Path,

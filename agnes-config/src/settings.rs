@@ -72,7 +72,8 @@ pub enum Runtime {
 pub struct Tls {
     /// `DOMAIN` (default `localhost`, allowed only while no chain is fetched).
     pub domain: Domain,
-    /// `DOMAIN_ALIAS`: further names the certificate must cover, comma or space separated; usually none.
+    /// `DOMAIN_ALIAS`: further names the certificate must cover, comma or space separated; usually none. Each stands here
+    /// once, and never `domain`.
     pub aliases: Vec<Domain>,
     /// `TLS_FULLCHAIN_URL`; `None`: nothing to rotate.
     pub fullchain_url: Option<SourceUrl>,
@@ -91,6 +92,20 @@ pub struct Tls {
     pub file_owner: Option<FileOwner>,
     /// `[[tls.reload]]`, in order; never empty (see [`Settings::default_reload`] for the defaults).
     pub reload: Vec<ReloadWay>,
+}
+
+impl Tls {
+    /// Names that were written twice, or that are the domain itself, would ask a CA for the same name twice.
+    pub(crate) fn keep_each_alias_once(&mut self) {
+        let mut seen = vec![self.domain.clone()];
+        self.aliases.retain(|alias| {
+            let new = !seen.contains(alias);
+            if new {
+                seen.push(alias.clone());
+            }
+            new
+        });
+    }
 }
 
 /// `[fetch]`.

@@ -1,6 +1,7 @@
 //! `$VAR`, `${VAR}`, `${VAR:-x}` and their kin, by the rules of Compose's own templates.
 //!
-//! Always true: what a variable holds is never expanded again; a text that Compose calls an invalid template is an error.
+//! Always true: what a variable holds is never expanded again; a text that Compose calls an invalid template is an error;
+//! the variables of one file bring in no more bytes than its [`Budget`] has.
 //!
 //! Does not: know where variables come from, name a variable's value in an error.
 
@@ -16,16 +17,48 @@ pub(super) struct Expanded {
 /// Deeper nesting of `${A:-${B:-…}}` than anybody writes; it bounds the stack.
 const DEEPEST: usize = 100;
 
-/// Expands `text`.
+/// How many bytes variables may still bring into the values of one file. Without it, lines that each double the one
+/// before would take all memory.
+pub(super) struct Budget(Option<usize>);
+
+/// More than any environment that a process could be started with: 1 MiB.
+const MOST_BYTES: usize = 1 << 20;
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(Some(MOST_BYTES))
+    }
+
+    /// Was more asked of it than it had? Then nothing is left for the rest of the file.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        self.0 = self.0.and_then(|left| left.checked_sub(bytes));
+        match self.0 {
+            Some(_) => Ok(()),
+            None => Err(
+                "the file's variables expand to more than 1 MiB (expected a configuration file)"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// Expands `text` at the cost of `budget`.
 ///
 /// # Errors
-/// One line: an invalid template, a required variable without a value, or nesting deeper than [`DEEPEST`].
+/// One line: an invalid template, a required variable without a value, nesting deeper than [`DEEPEST`], or an overdrawn
+/// budget.
 pub(super) fn expand(
     text: &str,
+    budget: &mut Budget,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Expanded, String> {
     let mut expander = Expander {
         lookup,
+        budget,
         interpolated: false,
         unset: Vec::new(),
     };
@@ -38,6 +71,7 @@ pub(super) fn expand(
 
 struct Expander<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
+    budget: &'a mut Budget,
     interpolated: bool,
     unset: Vec<String>,
 }
@@ -74,7 +108,7 @@ impl Expander<'_> {
             out.push('$');
             return Ok(1);
         }
-        out.push_str(&self.value(name));
+        out.push_str(&self.value(name)?);
         Ok(1 + name.len())
     }
 
@@ -90,7 +124,7 @@ impl Expander<'_> {
             return Err(invalid());
         }
         if behind.starts_with('}') {
-            out.push_str(&self.value(name));
+            out.push_str(&self.value(name)?);
             return Ok(name.len() + 1);
         }
         let operator = Operator::parse(behind).ok_or_else(invalid)?;
@@ -101,18 +135,28 @@ impl Expander<'_> {
             .filter(|at| *at >= head)
             .ok_or_else(invalid)?;
         let end = closing_brace(line.get(..=last).unwrap_or_default()).unwrap_or(last);
-        let word = self.substitute(line.get(head..end).unwrap_or_default(), depth + 1)?;
+        let written = line.get(head..end).unwrap_or_default();
+        let word = self.substitute(written, depth + 1)?;
         self.interpolated = true;
-        out.push_str(&operator.apply(name, (self.lookup)(name), word)?);
+        let value = self.looked_up(name)?;
+        out.push_str(&operator.apply(name, value, word, written)?);
         Ok(end + 1)
     }
 
-    fn value(&mut self, name: &str) -> String {
+    fn value(&mut self, name: &str) -> Result<String, String> {
         self.interpolated = true;
-        (self.lookup)(name).unwrap_or_else(|| {
+        let value = self.looked_up(name)?;
+        Ok(value.unwrap_or_else(|| {
             self.unset.push(name.to_owned());
             String::new()
-        })
+        }))
+    }
+
+    /// What the variable holds; it costs its bytes even where it is then left out, for copying it takes time too.
+    fn looked_up(&mut self, name: &str) -> Result<Option<String>, String> {
+        let value = (self.lookup)(name);
+        self.budget.take(value.as_ref().map_or(0, String::len))?;
+        Ok(value)
     }
 }
 
@@ -165,14 +209,40 @@ impl Operator {
         1 + usize::from(self.empty_is_unset)
     }
 
-    fn apply(&self, name: &str, value: Option<String>, word: String) -> Result<String, String> {
+    /// `written` is `word` before its variables were expanded: a message for people never repeats what one holds.
+    fn apply(
+        &self,
+        name: &str,
+        value: Option<String>,
+        word: String,
+        written: &str,
+    ) -> Result<String, String> {
         let present = value
             .as_ref()
             .is_some_and(|value| !(self.empty_is_unset && value.is_empty()));
         match (self.kind, present) {
             ('+', true) | ('-', false) => Ok(word),
-            ('?', false) => Err(format!("the required variable {name} has no value")),
+            ('?', false) => Err(required(name, written)),
             _ => Ok(value.unwrap_or_default()),
         }
+    }
+}
+
+/// The longest message of an operator's own that is repeated, in characters.
+const LONGEST_MESSAGE: usize = 200;
+
+/// A required variable without a value, with the words that stand behind `?` for this moment.
+fn required(name: &str, written: &str) -> String {
+    // Apart from control characters: what breaks a line, or turns the direction of the rest of it.
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let cut: String = written.chars().take(LONGEST_MESSAGE).collect();
+    let more = if cut.len() < written.len() { "…" } else { "" };
+    let message = cut.replace(harmful, " ");
+    match message.trim() {
+        "" => format!("the required variable {name} has no value"),
+        message => format!("the required variable {name} has no value: {message}{more}"),
     }
 }

@@ -79,6 +79,59 @@ fn nesting_without_end_is_a_fault_and_no_overflow() {
 }
 
 #[test]
+fn lines_that_double_each_other_are_one_fault_and_no_memory() {
+    let mut text = format!("A0={}\n", "x".repeat(1000));
+    for n in 1..60 {
+        text += &format!("A{n}=\"${{A{0}}}${{A{0}:-}}\"\n", n - 1);
+    }
+    text += "DOMAIN=agnes.example.com\n!=x\n";
+    let parsed = parse_alone(&text);
+    let held: usize = parsed.entries.iter().map(|entry| entry.value.len()).sum();
+    assert!(held < 1100 * 1024, "{held}");
+    let found: Vec<(usize, Option<&str>)> = parsed
+        .faults
+        .iter()
+        .map(|fault| (fault.line, fault.key.as_deref()))
+        .collect();
+    assert_eq!(found, [(11, Some("A10")), (62, None)]);
+    assert!(parsed.faults[0].message.contains("more than 1 MiB"));
+    assert_eq!(parsed.get("DOMAIN").unwrap().value, "agnes.example.com");
+    // What is looked at and then left out takes time.
+    let text = format!("A={}\nB={}\n", "x".repeat(9000), "${A:+}".repeat(9000));
+    assert_eq!(parse_alone(&text).faults.len(), 1);
+    // A long file without variables is only long.
+    let text = format!("A='{0}'\nB={0}\n", "x".repeat(1 << 20));
+    assert!(parse_alone(&text).faults.is_empty());
+}
+
+#[test]
+fn a_required_variable_is_missed_in_the_operators_own_words() {
+    let said = |text: &str| {
+        let parsed = parse_alone(text);
+        assert_eq!(parsed.faults.len(), 1, "{text}");
+        parsed.faults[0].message.clone()
+    };
+    let bare = "the required variable X has no value";
+    assert_eq!(
+        said("A=${X:?ask the owner of the stack}\n"),
+        format!("{bare}: ask the owner of the stack")
+    );
+    assert_eq!(said("X=\nA=${X:?say so}\n"), format!("{bare}: say so"));
+    assert_eq!(said("A=${X?say so}\n"), format!("{bare}: say so"));
+    assert_eq!(said("A=${X:?}\n"), bare);
+    assert_eq!(
+        said("A=${X:?red \u{1b}[31m\u{202e}x}\n"),
+        format!("{bare}: red  [31m x")
+    );
+    assert_eq!(
+        said("S=hunter2\nA=${X:?not $S}\n"),
+        format!("{bare}: not $S")
+    );
+    let long = said(&format!("A=${{X:?{}}}\n", "x".repeat(5000)));
+    assert!(long.ends_with("x…") && long.chars().count() < 300, "{long}");
+}
+
+#[test]
 fn b04_upsert_keeps_every_other_byte() {
     let before = "# ours\r\nexport DOMAIN = old # why\r\n\r\nOTHER='x\r\ny'\r\nDOMAIN: \"older\"  # this counts\r\nTAIL=1";
     let after = upsert(

@@ -48,6 +48,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
     builder.served_by_the_listener(&mut settings);
     builder.reload(layers.reload, &mut settings);
     checks::check(&settings, &mut builder);
+    settings.tls.keep_each_alias_once();
     builder.finish(settings)
 }
 
@@ -61,15 +62,16 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// One process with TLS of its own is looked at where it listens, unless somebody says otherwise.
+    /// One process is looked at where it listens for TLS, and nowhere when it does not, unless somebody says otherwise.
     fn served_by_the_listener(&mut self, settings: &mut Settings) {
+        if settings.runtime != Runtime::Process || self.is_set(&keys::SERVED_ADDRESS) {
+            return;
+        }
         let listener = settings
             .server
             .tls_listen
             .filter(|address| address.port() != 0);
-        if let (Runtime::Process, Some(mut address)) = (settings.runtime, listener)
-            && !self.is_set(&keys::SERVED_ADDRESS)
-        {
+        if let Some(mut address) = listener {
             if address.ip().is_unspecified() {
                 address.set_ip(match address {
                     SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -79,6 +81,10 @@ impl Builder {
             let shown = (address.to_string(), Source::Default);
             self.shown.insert(keys::SERVED_ADDRESS.name(), shown);
             settings.tls.served_address = ServedAddress::At(address.to_string());
+        } else if !self.is_set(&keys::TLS_LISTEN) {
+            let shown = ("none".to_owned(), Source::Default);
+            self.shown.insert(keys::SERVED_ADDRESS.name(), shown);
+            settings.tls.served_address = ServedAddress::Off;
         }
     }
 
@@ -93,9 +99,10 @@ impl Builder {
     }
 
     fn source(&self, key: &Key) -> Source {
-        self.raws
-            .get(key.name())
-            .map_or(Source::Default, |raw| raw.source.clone())
+        let raw = self.raws.get(key.name()).map(|raw| &raw.source);
+        // Of what is no single text there is only what is shown.
+        let shown = || self.shown.get(key.name()).map(|(_, source)| source);
+        raw.or_else(shown).cloned().unwrap_or(Source::Default)
     }
 
     /// Reports a problem of `key`, which nobody set, at the place where `at` was written.

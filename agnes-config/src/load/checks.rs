@@ -6,7 +6,9 @@
 
 use super::build::Builder;
 use crate::env_keys as keys;
-use crate::settings::{ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress, Settings};
+use crate::settings::{
+    ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress, Settings, Signal,
+};
 
 /// Longest common name, RFC 5280 appendix A.1.
 const COMMON_NAME_MAX: usize = 64;
@@ -150,6 +152,14 @@ fn reload(settings: &Settings, builder: &mut Builder) {
     };
     if settings.tls.reload.iter().any(needs_compose) {
         let message = "has a compose_service, but the runtime is process, which has none";
+        builder.warn(&keys::RELOAD, message);
+    }
+    let agnesd = ReloadWay::Signal {
+        target: ProcessTarget::PidFile(settings.state_dir.join("agnesd.pid")),
+        signal: Signal::Usr2,
+    };
+    if settings.tls.reload.contains(&agnesd) {
+        let message = "sends SIGUSR2 to agnesd, which does not handle it (expected SIGUSR1)";
         builder.warn(&keys::RELOAD, message);
     }
 }

@@ -618,3 +618,100 @@ fn one_process_is_looked_at_where_it_listens() {
         );
     }
 }
+
+#[test]
+fn one_process_without_tls_is_looked_at_nowhere() {
+    let off = "AGNES_RUNTIME=process\n";
+    let loaded = load_files(&[(".env", off)]);
+    let shown = value(&loaded, "TLS_SERVED_ADDRESS");
+    assert_eq!(shown.value, "none");
+    assert_eq!(shown.source, Source::Default);
+    let settings = loaded.settings.unwrap();
+    assert_eq!(settings.tls.served_address, ServedAddress::Off);
+    let said = format!("{off}TLS_SERVED_ADDRESS=127.0.0.1:9443\n");
+    let settings = load_files(&[(".env", &said)]).settings.unwrap();
+    assert_eq!(
+        settings.tls.served_address,
+        ServedAddress::At("127.0.0.1:9443".to_owned())
+    );
+}
+
+#[test]
+fn a_subject_that_cannot_be_written_is_named_with_its_line() {
+    let found = problems(&[(".env", "\nTLS_CSR_SUBJECT=/serialNumber=12_3/CN=x\n")]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with(".env:2: TLS_CSR_SUBJECT: serialNumber cannot carry '_'"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn each_alias_is_kept_once_and_never_the_domain() {
+    let loaded = load_files(&[(
+        ".env",
+        "DOMAIN=a.example.com\nDOMAIN_ALIAS=\"a.example.com,A.example.com b.example.com,,b.example.com\"\n",
+    )]);
+    assert_eq!(
+        lines(&loaded.warnings),
+        [
+            ".env:2: DOMAIN_ALIAS: a.example.com is DOMAIN itself, so it adds nothing",
+            ".env:2: DOMAIN_ALIAS: b.example.com stands there twice",
+        ]
+    );
+    let settings = loaded.settings.unwrap();
+    let names: Vec<_> = settings.tls.aliases.iter().map(Domain::as_str).collect();
+    assert_eq!(names, ["b.example.com"]);
+}
+
+#[test]
+fn a_toml_file_that_is_no_drop_in_is_a_warning() {
+    let loaded = load_files(&[
+        ("agnes.toml.d/local.toml", "!"),
+        ("agnes.toml.d/10-x.TOML", "!"),
+        ("agnes.toml.d/20-x.toml", ""),
+        ("agnes.toml.d/README", "!"),
+        ("agnes.toml.d/10-x.toml~", "!"),
+        ("agnes.toml.d/two\nlines.toml", "!"),
+    ]);
+    assert!(loaded.settings.is_some());
+    let rest = "is not read: its name is not that of a drop-in (expected NN-name.toml such as 10-local.toml)";
+    assert_eq!(
+        lines(&loaded.warnings),
+        [
+            format!("agnes.toml.d/10-x.TOML: {rest}"),
+            format!("agnes.toml.d/local.toml: {rest}"),
+            format!("agnes.toml.d/two lines.toml: {rest}"),
+        ]
+    );
+    let dir = dir(&[("agnes.toml.d/x", "")]);
+    let name = OsString::from_vec(b"10-\xff.toml".to_vec());
+    File::create(dir.path().join("agnes.toml.d").join(name)).unwrap();
+    assert_eq!(load(dir.path(), [], &[]).warnings.len(), 1);
+}
+
+#[test]
+fn agnesd_is_not_to_be_sent_a_signal_that_it_does_not_handle() {
+    let env = "AGNES_RUNTIME=process\nDATA_DIR=data\n";
+    let warnings = |env: &str, file: &str, signal: &str| {
+        let toml = format!(
+            "\n[[tls.reload]]\nkind = \"signal\"\npid_file = \"{file}\"\nsignal = \"{signal}\"\n"
+        );
+        let loaded = load_files(&[(".env", env), ("agnes.toml", &toml)]);
+        assert!(loaded.settings.is_some());
+        lines(&loaded.warnings)
+    };
+    assert_eq!(
+        warnings(env, "data/state/agnesd.pid", "SIGUSR2"),
+        [
+            "agnes.toml:2: tls.reload: sends SIGUSR2 to agnesd, which does not handle it (expected SIGUSR1)"
+        ]
+    );
+    for (env, file, signal) in [
+        (env, "data/state/agnesd.pid", "SIGUSR1"),
+        (env, "/run/caddy.pid", "SIGUSR2"),
+        ("DATA_DIR=data\n", "data/state/agnesd.pid", "SIGUSR2"),
+    ] {
+        assert_eq!(warnings(env, file, signal), Vec::<String>::new(), "{file}");
+    }
+}

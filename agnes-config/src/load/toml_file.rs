@@ -6,7 +6,6 @@
 //! Does not: parse values beyond their TOML type.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -22,7 +21,7 @@ use crate::values::reload::{self, Field};
 /// Puts `agnes.toml` and then its drop-ins, by name, into `layers`.
 pub(super) fn read_all(dir: &Path, layers: &mut Layers) {
     let mut names = vec!["agnes.toml".to_owned()];
-    match drop_ins(&dir.join("agnes.toml.d")) {
+    match drop_ins(&dir.join("agnes.toml.d"), layers) {
         Ok(found) => names.extend(found),
         Err(message) => {
             let name = "agnes.toml.d".to_owned();
@@ -50,8 +49,9 @@ pub(super) fn read_all(dir: &Path, layers: &mut Layers) {
     }
 }
 
-/// The names of drop-ins below the deployment's directory, sorted. Files that do not end in `.toml` are not ours.
-fn drop_ins(dir: &Path) -> Result<Vec<String>, String> {
+/// The names of drop-ins below the deployment's directory, sorted. Files that do not end in `.toml` are not ours; one that
+/// does and is no drop-in is warned of.
+fn drop_ins(dir: &Path, layers: &mut Layers) -> Result<Vec<String>, String> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound && dir.symlink_metadata().is_err() => {
@@ -62,12 +62,18 @@ fn drop_ins(dir: &Path) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(|error| file::unreadable(&error))?.file_name();
-        let numbered = name
-            .as_encoded_bytes()
-            .first()
-            .is_some_and(u8::is_ascii_digit);
-        if numbered && Path::new(&name).extension() == Some(OsStr::new("toml")) {
-            names.push(format!("agnes.toml.d/{}", name.to_string_lossy()));
+        let path = format!("agnes.toml.d/{}", name.to_string_lossy());
+        let extension = Path::new(&name).extension().unwrap_or_default();
+        let ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_digit()))
+            && extension == "toml";
+        if ours {
+            names.push(path);
+        } else if extension.eq_ignore_ascii_case("toml") {
+            let name = path.replace(|c: char| c.is_control(), " ");
+            let message = "is not read: its name is not that of a drop-in (expected NN-name.toml such as 10-local.toml)";
+            layers.warn(Source::File { name, line: None }, None, message);
         }
     }
     names.sort();

@@ -1,6 +1,7 @@
 //! `TLS_CSR_SUBJECT`: a distinguished name in slashes, `/C=US/O=Your Org/CN=agnes.example.com`.
 //!
-//! Always true: attributes are known ones, values are not empty and no longer than their attribute allows.
+//! Always true: attributes are known ones and no more of one than a request can be written with; values are not empty, no
+//! longer than their attribute allows, and of characters that its type of string can carry.
 //!
 //! Does not: encode (that is the CSR's maker).
 
@@ -26,9 +27,18 @@ pub(crate) fn subject(text: &str) -> Parsed<Vec<(String, String)>> {
         .iter()
         .map(|part| attribute(part))
         .collect::<Parsed<Vec<_>>>()?;
-    for once in ["C", "CN"] {
-        if pairs.iter().filter(|(name, _)| name == once).count() > 1 {
-            return Err(format!("has {once} twice"));
+    for (name, _) in ATTRIBUTES {
+        let count = pairs.iter().filter(|(given, _)| given == name).count();
+        // What the maker of requests can write: its library knows these four by two names each.
+        let most = if matches!(*name, "ST" | "L" | "O" | "OU") {
+            2
+        } else {
+            1
+        };
+        if count > most {
+            return Err(format!(
+                "has {count} times {name}, and a request can be written with at most {most}"
+            ));
         }
     }
     Ok(pairs)
@@ -87,8 +97,20 @@ fn attribute(part: &str) -> Parsed<(String, String)> {
     if value.chars().count() > *most {
         return Err(format!("{name} is longer than {most} characters"));
     }
-    if matches!(*name, "emailAddress" | "serialNumber") && !value.is_ascii() {
+    if *name == "emailAddress" && !value.is_ascii() {
         return Err(format!("{name} has letters beyond ASCII"));
     }
+    if *name == "serialNumber"
+        && let Some(c) = value.chars().find(|c| !is_printable(*c))
+    {
+        return Err(format!(
+            "{name} cannot carry {c:?}, only letters, digits, spaces and '()+,-./:=?"
+        ));
+    }
     Ok(((*name).to_owned(), value.to_owned()))
+}
+
+/// The characters of a PrintableString (X.680, table 10).
+fn is_printable(c: char) -> bool {
+    c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(c)
 }

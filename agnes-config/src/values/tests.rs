@@ -73,6 +73,40 @@ fn subjects() {
 }
 
 #[test]
+fn subjects_that_no_request_can_be_written_with() {
+    let sound = r"/ST=a/ST=b/L=a/L=b/O=a/O=b/OU=a/OU=b/serialNumber=A-1 '()+,-.\/:=?/CN=x";
+    assert_eq!(subject::subject(sound).unwrap().len(), 10);
+    let wrong = |text: &str| subject::subject(text).unwrap_err();
+    assert_eq!(
+        wrong("/OU=a/OU=b/OU=c/CN=x"),
+        "has 3 times OU, and a request can be written with at most 2"
+    );
+    for name in ["C", "CN", "emailAddress", "serialNumber"] {
+        assert!(
+            wrong(&format!("/{name}=AB/{name}=CD")).contains("at most 1"),
+            "{name}"
+        );
+    }
+    assert!(wrong("/serialNumber=12_3/CN=x").contains("cannot carry '_'"));
+    for value in ["1@2", "1*", "1&2", "é", "1;2"] {
+        wrong(&format!("/serialNumber={value}"));
+    }
+    for (name, most) in [
+        ("CN", 64),
+        ("O", 64),
+        ("OU", 64),
+        ("L", 128),
+        ("ST", 128),
+        ("serialNumber", 64),
+        ("emailAddress", 255),
+    ] {
+        let of = |count: usize| format!("/{name}={}", "x".repeat(count));
+        assert!(subject::subject(&of(most)).is_ok(), "{name}");
+        assert!(wrong(&of(most + 1)).contains("longer than"), "{name}");
+    }
+}
+
+#[test]
 fn served_addresses() {
     assert_eq!(served("none"), Ok(ServedAddress::Off));
     for text in [
