@@ -11,6 +11,7 @@ mod crash;
 mod dotenv;
 mod fetch;
 mod harness;
+mod hostile;
 mod proxy;
 mod rotate;
 mod up;
