@@ -1,6 +1,7 @@
 //! The command line, whole: every verb, flag and the table of exit codes.
 //!
-//! Always true: `-C`, `--json` and `--dry-run` mean the same for every verb and stand before or after it.
+//! Always true: `-C` and `--json` mean the same for every verb and stand before or after it; `--dry-run` is a flag of
+//! the verbs that change the host, stands after the verb, and means that nothing is done.
 //!
 //! Does not: do anything.
 
@@ -119,7 +120,7 @@ pub enum Tls {
 pub struct Fetch {
     /// https://…, sm://[project/]secret, gs://bucket/object[#generation] or file:///path
     pub url: String,
-    /// Install the bytes here, atomically; without it they go to stdout.
+    /// Install the bytes here, atomically; without it, or with -, they go to stdout.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// What it must be; anything else is refused as malformed.
@@ -168,12 +169,14 @@ impl Command {
         }
     }
 
-    /// Is about one deployment, whose directory must be there.
-    pub fn is_of_a_deployment(&self) -> bool {
-        !matches!(
-            self,
-            Command::Fetch(_) | Command::Config(_) | Command::Tls(Tls::Inspect { .. })
-        )
+    /// Is about one deployment, whose directory must be there; the `config` verbs may also ask what the defaults are,
+    /// as long as no directory was `named`.
+    pub fn is_of_a_deployment(&self, named: bool) -> bool {
+        match self {
+            Command::Fetch(_) | Command::Tls(Tls::Inspect { .. }) => false,
+            Command::Config(_) => named,
+            _ => true,
+        }
     }
 
     /// Changes the host: takes the lock and leaves a status record.

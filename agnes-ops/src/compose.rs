@@ -131,7 +131,7 @@ fn docker(host: &Host, arguments: &[&str]) -> Result<Ran, Missing> {
     argv.extend(arguments);
     match host.run(&argv, None, CALL) {
         Ok(ran) if ran.code == 0 => Ok(ran),
-        Ok(ran) if ran.stderr.contains("Is the docker daemon running") => {
+        Ok(ran) if no_engine_answers(&ran.stderr) => {
             Err(Missing::Absent("no Docker engine answers".into()))
         }
         Ok(ran) => Err(Missing::Failed(format!(
@@ -141,5 +141,41 @@ fn docker(host: &Host, arguments: &[&str]) -> Result<Ran, Missing> {
         ))),
         Err(RunError::NoProgram) => Err(Missing::Absent("there is no docker program".into())),
         Err(error) => Err(Missing::Failed(format!("docker: {error}"))),
+    }
+}
+
+/// The client's words for an engine that is not there, which changed over its versions.
+fn no_engine_answers(complaint: &str) -> bool {
+    const WORDS: [&str; 4] = [
+        "daemon running",
+        "daemon is running",
+        "failed to connect to the docker api",
+        "cannot connect to the docker daemon",
+    ];
+    let complaint = complaint.to_ascii_lowercase();
+    // an engine that we may not speak to may well run our containers
+    !complaint.contains("permission denied") && WORDS.iter().any(|words| complaint.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_not_there_is_recognised_in_the_words_of_every_client() {
+        for complaint in [
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and if \
+             the daemon is running: dial unix /var/run/docker.sock: connect: no such file or directory",
+        ] {
+            assert!(no_engine_answers(complaint), "{complaint}");
+        }
+        for complaint in [
+            "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
+            "failed to connect to the docker API at unix:///var/run/docker.sock: connect: permission denied",
+            "Error response from daemon: No such container: web",
+        ] {
+            assert!(!no_engine_answers(complaint), "{complaint}");
+        }
     }
 }

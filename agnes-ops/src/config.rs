@@ -7,7 +7,7 @@
 use agnes_config::{Loaded, Problem};
 use serde_json::{Value, json};
 
-use crate::outcome::{Exit, Outcome, Refusal, Report};
+use crate::outcome::{Exit, Outcome, Refusal, Report, one_line};
 
 /// Every key, value and source; exit 78 when there are problems, after showing all the same.
 pub fn show(loaded: &Loaded) -> Report {
@@ -26,10 +26,10 @@ pub fn show(loaded: &Loaded) -> Report {
                 .as_ref()
                 .map(|problem| format!("  <- {problem}"))
                 .unwrap_or_default();
-            format!(
+            one_line(&format!(
                 "{:widest$}  {}  ({}){problem}",
                 value.key, value.value, value.source
-            )
+            ))
         })
         .collect();
     let values: Vec<Value> = loaded
@@ -74,7 +74,11 @@ pub fn check(loaded: &Loaded) -> Report {
 
 /// What any other verb says to invalid settings: all problems at once.
 pub fn refusal(loaded: &Loaded) -> Report {
-    let lines: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = loaded
+        .problems
+        .iter()
+        .map(|problem| one_line(&problem.to_string()))
+        .collect();
     let count = lines.len();
     let plural = if count == 1 { "problem" } else { "problems" };
     let message = format!(

@@ -1,15 +1,18 @@
 //! `fetch URL`: one source into a file or onto stdout.
 //!
-//! Always true: FILE is replaced whole and only by what passed; equal bytes write nothing.
+//! Always true: FILE is replaced whole and only by what passed; equal bytes write nothing; what is no regular file (a
+//! device, a directory, a link) is never replaced.
 //!
 //! Does not: print a body under `--json`.
+
+use std::path::Path;
 
 use agnes_config::SourceUrl;
 use anyhow::Result;
 
 use crate::cli::{Fetch, Kind};
 use crate::fetch::Fetched;
-use crate::host::Entry;
+use crate::host::{Entry, Host};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::tls::{Deployment, PrivateKey, check_certificates};
 
@@ -18,10 +21,20 @@ use crate::tls::{Deployment, PrivateKey, check_certificates};
 /// # Errors
 /// When FILE cannot be read or written.
 pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
-    let left = match &fetch.output {
+    let output = fetch.output.as_deref().filter(|path| *path != "-");
+    let left = match output {
         Some(path) => format!("{} was left as it was", path.display()),
         None => "nothing was written".to_owned(),
     };
+    if let Some(path) = output
+        && let Some(why) = not_replaceable(deployment.host, path)
+    {
+        let message = format!("{}: {why}; {left}", path.display());
+        return Ok(Report::refused(
+            Exit::Failed,
+            Refusal::new("host-error", message),
+        ));
+    }
     let url: SourceUrl = match fetch.url.parse() {
         Ok(url) => url,
         Err(error) => {
@@ -77,11 +90,8 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
         .detail("url", url.to_string())
         .detail("bytes", bytes.len())
         .detail("sha256", crate::tls::sha256_hex(&bytes))
-        .detail(
-            "path",
-            fetch.output.as_ref().map(|path| path.display().to_string()),
-        );
-    let Some(path) = &fetch.output else {
+        .detail("path", output.map(|path| path.display().to_string()));
+    let Some(path) = output else {
         report.body = Some(bytes);
         return Ok(report);
     };
@@ -91,16 +101,34 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
     } else {
         0o644
     });
-    let same_mode = matches!(host.entry(path)?, Entry::File { mode: found, .. } if found == mode);
-    if same_mode && host.read(path)?.as_deref() == Some(bytes.as_slice()) {
+    let same_mode =
+        matches!(host.entry(path), Ok(Entry::File { mode: found, .. }) if found == mode);
+    // one that cannot be read is not what was fetched, and is replaced
+    let same = |found: Vec<u8>| found == *bytes;
+    if same_mode && host.read(path).ok().flatten().is_some_and(same) {
         report.text = format!("{}: unchanged", path.display());
         return Ok(report);
     }
     let mut steps = Steps::begin(host.instant());
-    host.install(path, &bytes, mode, None)?;
+    if let Err(error) = host.install(path, &bytes, mode, None) {
+        let message = format!("{:#}", anyhow::Error::new(error));
+        return refused(vec!["host-error".into()], message, None);
+    }
     report.outcome = Outcome::Changed;
     report.text = format!("{}: {} bytes from {url}", path.display(), bytes.len());
     steps.done(format!("install {}", path.display()), host.instant());
     report.steps = steps.into_vec();
     Ok(report)
+}
+
+/// Why nothing may be put in the place of what stands there; `None`: a regular file does, or nothing.
+fn not_replaceable(host: &Host, path: &Path) -> Option<String> {
+    let found = match host.entry(path) {
+        Ok(Entry::Absent | Entry::File { .. }) => return None,
+        Ok(Entry::Directory) => "a directory",
+        Ok(Entry::Link(_)) => "a symbolic link",
+        Ok(Entry::Other) => "a device, a socket or a fifo",
+        Err(error) => return Some(format!("look at: {error}")),
+    };
+    Some(format!("{found}, not a regular file"))
 }

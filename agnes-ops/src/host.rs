@@ -1,7 +1,8 @@
 //! The only door to the host: files, processes, the clock.
 //!
-//! Always true: a file appears under its final name whole, durable, and with its mode and owner, or not at all; no
-//! child process outlives its deadline or inherits standard input; in debug builds every effect can be the last one
+//! Always true: a file appears under its final name whole, durable, and with its mode and owner, or not at all; a
+//! child that is run to its end and is not done at its deadline is killed with its whole process group, and none inherits
+//! standard input (what a child that ended in time left running on purpose is not touched); in debug builds every effect can be the last one
 //! (`checkpoint`), which is how crash safety is tested.
 //!
 //! Does not: decide anything, or speak to the network (`fetch` talks to sources, `served` to what is served).

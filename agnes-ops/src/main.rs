@@ -14,6 +14,7 @@ mod status;
 mod tls;
 mod up;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -21,8 +22,14 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     harden();
     let environment = environment();
-    let cli = cli::Cli::parse();
-    ExitCode::from(run::run(&cli, &environment))
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => ExitCode::from(run::run(&cli, &environment)),
+        Err(error) => {
+            let as_json = arguments.iter().any(|argument| argument == "--json");
+            ExitCode::from(run::not_understood(&error, as_json))
+        }
+    }
 }
 
 /// A private key is in this process's memory: no core dump, no debugger of another user.

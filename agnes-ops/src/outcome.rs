@@ -38,7 +38,7 @@ impl Outcome {
     }
 }
 
-/// The process's exit code. Code 2 is clap's own.
+/// The process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -46,6 +46,8 @@ pub enum Exit {
     Ok = 0,
     /// Did not get there; the host is as before.
     Failed = 1,
+    /// The command line is wrong; nothing was begun.
+    Usage = 2,
     /// Only from `check` and `status`: there is work or a finding.
     Drift = 10,
     /// Another run holds the lock; the next tick retries.
@@ -192,7 +194,9 @@ impl Report {
         let outcome = match exit {
             Exit::Deferred => Outcome::Deferred,
             Exit::Degraded => Outcome::Degraded,
-            Exit::Ok | Exit::Failed | Exit::Drift | Exit::Config => Outcome::Unchanged,
+            Exit::Ok | Exit::Failed | Exit::Usage | Exit::Drift | Exit::Config => {
+                Outcome::Unchanged
+            }
         };
         Self {
             outcome,
@@ -227,5 +231,47 @@ impl Report {
             "took_ms": took_ms,
             "details": details,
         })
+    }
+}
+
+/// The text as one line that cannot speak to a terminal: what a certificate, a file or a server says is shown, not obeyed.
+pub fn one_line(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+/// The same for text whose lines are our own.
+pub fn plain_lines(text: &str) -> String {
+    escaped(text, |c| c == '\n')
+}
+
+fn escaped(text: &str, kept: impl Fn(char) -> bool) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !kept(c) && (c.is_control() || reorders(c)) {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Line separators and the marks that change the direction of what follows.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_text_keeps_its_letters_and_loses_its_commands() {
+        assert_eq!(one_line("Jürgen, 東京"), "Jürgen, 東京");
+        assert_eq!(
+            one_line("a\nhint: b\u{1b}[2J\r\u{9b}\u{202e}\u{7f}"),
+            "a\\nhint: b\\u{1b}[2J\\r\\u{9b}\\u{202e}\\u{7f}"
+        );
+        assert_eq!(plain_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::cli::{self, Cli, Command};
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
-use crate::outcome::{Exit, Refusal, Report};
+use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
 use crate::{config, download, status, tls, up};
 
 /// What the process was started with.
@@ -43,7 +43,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let loaded = load(&dir, environment.variables.iter().cloned(), &[]);
     log_to_stderr(environment, &loaded);
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", one_line(&warning.to_string()));
     }
     let report = dispatch(cli, environment, &host, &dir, &loaded);
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -68,6 +68,36 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     report.exit.code()
 }
 
+/// Prints why a command line was not understood, or the help or version it asked for; returns the exit code.
+pub fn not_understood(error: &clap::Error, as_json: bool) -> u8 {
+    // a reader that went away is no reason to fail
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Ok.code();
+    }
+    if as_json {
+        let report = Report::refused(Exit::Usage, Refusal::new("usage", usage_message(error)));
+        let _ = writeln!(std::io::stdout(), "{}", report.to_json("", 0));
+    }
+    Exit::Usage.code()
+}
+
+/// What is wrong with the command line, in one line.
+fn usage_message(error: &clap::Error) -> String {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no verb was given".to_owned();
+    }
+    let text = error.render().to_string();
+    let said: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    let said = said.join(" ");
+    one_line(said.strip_prefix("error: ").unwrap_or(&said))
+}
+
 fn dispatch(
     cli: &Cli,
     environment: &Environment,
@@ -75,6 +105,10 @@ fn dispatch(
     dir: &Path,
     loaded: &Loaded,
 ) -> Report {
+    let named = cli.global.dir.is_some() || environment.get("AGNES_DIR").is_some();
+    if cli.command.is_of_a_deployment(named) && !dir.is_dir() {
+        return no_directory(dir);
+    }
     // verbs that work on any host, also one whose settings are broken
     let early = match &cli.command {
         Command::Config(cli::Config::Show) => Some(Ok(config::show(loaded))),
@@ -86,23 +120,12 @@ fn dispatch(
         _ => None,
     };
     if let Some(result) = early {
-        return result.unwrap_or_else(|error| failed(&error));
+        return result.unwrap_or_else(|error| failed(&cli.command, &error));
     }
     let Some(settings) = &loaded.settings else {
         return config::refusal(loaded);
     };
     let name = cli.command.name();
-    if cli.command.is_of_a_deployment() && !dir.is_dir() {
-        let message = format!(
-            "{}: there is no such directory; nothing was touched",
-            dir.display()
-        );
-        let hint = "name the deployment's directory with -C or AGNES_DIR";
-        return Report::refused(
-            Exit::Config,
-            Refusal::new("no-directory", message).hint(hint),
-        );
-    }
     let _lock = match cli
         .command
         .changes()
@@ -118,7 +141,19 @@ fn dispatch(
         settings,
         fetcher: &fetcher,
     };
-    command(cli, environment, deployment).unwrap_or_else(|error| failed(&error))
+    command(cli, environment, deployment).unwrap_or_else(|error| failed(&cli.command, &error))
+}
+
+fn no_directory(dir: &Path) -> Report {
+    let message = format!(
+        "{}: there is no such directory; nothing was touched",
+        dir.display()
+    );
+    let hint = "name the deployment's directory with -C or AGNES_DIR";
+    Report::refused(
+        Exit::Config,
+        Refusal::new("no-directory", message).hint(hint),
+    )
 }
 
 fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
@@ -220,10 +255,16 @@ fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Optio
     }
 }
 
-fn failed(error: &anyhow::Error) -> Report {
+fn failed(command: &Command, error: &anyhow::Error) -> Report {
+    // what a command that changes the host had done by then, it alone can tell
+    let left = if command.changes() {
+        ""
+    } else {
+        "; nothing was touched"
+    };
     Report::refused(
         Exit::Failed,
-        Refusal::new("host-error", format!("{error:#}")),
+        Refusal::new("host-error", format!("{error:#}{left}")),
     )
 }
 
@@ -346,18 +387,24 @@ fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) {
             stdout,
             "{}: {name}\n{}",
             report.outcome.as_str(),
-            report.text
+            plain_lines(&report.text)
         )
     } else {
-        writeln!(stdout, "{}", report.text)
+        writeln!(stdout, "{}", plain_lines(&report.text))
     };
     let Some(refusal) = &report.refusal else {
         return;
     };
     let mut stderr = std::io::stderr().lock();
-    let _ = writeln!(stderr, "agnes-ops: {name}: {}", refusal.message);
+    // every problem of a configuration has a line of its own; all else is one line
+    let message = if report.exit == Exit::Config {
+        plain_lines(&refusal.message)
+    } else {
+        one_line(&refusal.message)
+    };
+    let _ = writeln!(stderr, "agnes-ops: {name}: {message}");
     if let Some(hint) = &refusal.hint {
-        let _ = writeln!(stderr, "hint: {hint}");
+        let _ = writeln!(stderr, "hint: {}", one_line(hint));
     }
 }
 
@@ -372,6 +419,7 @@ mod tests {
         for exit in [
             Exit::Ok,
             Exit::Failed,
+            Exit::Usage,
             Exit::Drift,
             Exit::Deferred,
             Exit::Config,

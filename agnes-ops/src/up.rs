@@ -55,15 +55,34 @@ pub fn server(host: &Host, settings: &Settings) -> Result<Option<Server>> {
     else {
         return Ok(None);
     };
-    let Ok(pid) = String::from_utf8_lossy(&bytes).trim().parse::<i32>() else {
+    let number = String::from_utf8_lossy(&bytes).trim().parse::<i32>();
+    let Some(pid) = number.ok().filter(|pid| *pid > 1) else {
         return Ok(None);
     };
     let Some(running) = host.process(pid)? else {
         return Ok(None);
     };
+    if !is_the_server(host, settings, &running)? {
+        return Ok(None);
+    }
     // after a reboot another program may have its number
     let recycled = host.started_secs(&running)? > host.modified_secs(&path)? + 2;
     Ok((!recycled).then_some(Server { running }))
+}
+
+/// A number in a file is no proof: the process must be called as the server is, and hold the lock that a server of this
+/// state directory holds for life.
+fn is_the_server(host: &Host, settings: &Settings, running: &Running) -> Result<bool> {
+    if host.program_name(running)?.as_deref() != Some("agnesd") {
+        return Ok(false);
+    }
+    let path = settings.state_dir.join("agnesd.lock");
+    match host.lock_holder(&path) {
+        Ok(holder) => Ok(holder.is_some_and(|holder| holder == running.pid.to_string())),
+        // the server's own user and root may open it; who may not could not signal the server either
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(true),
+        Err(error) => Err(error).with_context(|| format!("{}: look at", path.display())),
+    }
 }
 
 /// Brings the service up.
@@ -285,7 +304,10 @@ fn await_ready(
 }
 
 fn last_line(host: &Host, log: &Path) -> Result<String> {
-    let bytes = host.read(log)?.unwrap_or_default();
+    let bytes = host
+        .read_end(log, 64 << 10)
+        .with_context(|| format!("{}: read", log.display()))?
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     Ok(text
         .lines()

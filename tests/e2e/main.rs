@@ -12,6 +12,7 @@ mod damage;
 mod dotenv;
 mod fetch;
 mod harness;
+mod hostile;
 mod load;
 mod proxy;
 mod rotate;

@@ -6,13 +6,15 @@
 //! Does not: follow a symbolic link out of the directory it was asked to delete.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
 
 use agnes_config::FileOwner;
+use nix::fcntl::OFlag;
 
 use super::Host;
 
@@ -59,21 +61,45 @@ pub enum Entry {
     Other,
 }
 
+/// The largest file that is read whole, in bytes: many times what any file of a deployment holds.
+const MAX_READ: u64 = 16 << 20;
+
 /// The suffix of half-made files; a later run sweeps what a killed one left.
 const TEMP_SUFFIX: &str = ".agnes-tmp";
 
 impl Host {
     /// The file's bytes; `None` when there is no such file (absent is not unreadable).
+    ///
+    /// # Errors
+    /// Also for what is not a regular file (it is not opened) and for more than 16 MiB.
     pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        match File::open(path) {
-            Ok(mut file) => {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let Some(file) = open_regular(path)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_READ + 1).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_READ) {
+            return Ok(Some(bytes));
         }
+        Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {} MiB", MAX_READ >> 20),
+        ))
+    }
+
+    /// The last bytes of a file that may be of any length, a log; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// Also for what is not a regular file.
+    pub fn read_end(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(mut file) = open_regular(path)? else {
+            return Ok(None);
+        };
+        let length = file.metadata()?.len();
+        file.seek(io::SeekFrom::Start(length.saturating_sub(most)))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     /// What stands under this name.
@@ -137,15 +163,17 @@ impl Host {
                 source,
             }
         };
-        let temp = temp_name(path).map_err(at("name"))?;
+        let temp = temp_name(path).map_err(at("install under this name"))?;
         self.checkpoint(&format!("before writing {}", path.display()));
         let written = (|| {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .open(&temp)
-                .map_err(at("create a file beside"))?;
+            let mut file = made_anew(&temp, || {
+                OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(mode)
+                    .open(&temp)
+            })
+            .map_err(at("create a file beside"))?;
             file.set_permissions(fs::Permissions::from_mode(mode))
                 .map_err(at("set the mode"))?;
             if let Some(owner) = owner {
@@ -180,9 +208,10 @@ impl Host {
         if self.entry(path).map_err(at("look at"))? == Entry::Link(target.to_owned()) {
             return Ok(());
         }
-        let temp = temp_name(path).map_err(at("name"))?;
+        let temp = temp_name(path).map_err(at("link under this name"))?;
         self.checkpoint(&format!("before linking {}", path.display()));
-        std::os::unix::fs::symlink(target, &temp).map_err(at("link beside"))?;
+        made_anew(&temp, || std::os::unix::fs::symlink(target, &temp))
+            .map_err(at("link beside"))?;
         self.checkpoint(&format!("link made beside {}", path.display()));
         if let Err(error) = self.rename(&temp, path) {
             let _ = fs::remove_file(&temp);
@@ -295,13 +324,56 @@ fn temp_name(path: &Path) -> io::Result<PathBuf> {
     let mut temp = std::ffi::OsString::from(".");
     temp.push(name);
     temp.push(format!(".{}{TEMP_SUFFIX}", std::process::id()));
-    let temp = path.with_file_name(temp);
-    // a leftover of an earlier process that had our pid
-    match fs::remove_file(&temp) {
-        Ok(()) => Ok(temp),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(temp),
-        Err(error) => Err(error),
+    Ok(path.with_file_name(temp))
+}
+
+/// Makes what stands under `temp`, in place of a leftover of an earlier process that had our pid.
+fn made_anew<T>(temp: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(temp)?;
+            make()
+        }
+        made => made,
     }
+}
+
+/// Opens a regular file without ever waiting for another process; `None` when there is no such file.
+fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let opened = fs::metadata(path)
+        // before it is opened: opening a device can act on it
+        .and_then(|metadata| regular(&metadata))
+        .and_then(|()| {
+            // it may have been replaced since: O_NONBLOCK keeps even a fifo from holding us
+            OpenOptions::new()
+                .read(true)
+                .custom_flags((OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits())
+                .open(path)
+        });
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    regular(&file.metadata()?)?;
+    Ok(Some(file))
+}
+
+/// Refuses everything but a regular file, with what it is.
+pub(super) fn regular(metadata: &fs::Metadata) -> io::Result<()> {
+    let kind = metadata.file_type();
+    let found = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_fifo() => "a fifo",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{found}, not a regular file"),
+    ))
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -310,4 +382,80 @@ fn sync_parent(path: &Path) -> io::Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests write and read files themselves"
+)]
+mod tests {
+    use super::*;
+    use crate::host::Checkpoints;
+
+    fn host() -> Host {
+        Host::new(Checkpoints::default())
+    }
+
+    #[test]
+    fn a_fifo_a_device_and_a_directory_are_refused_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (path, what) in [
+            (fifo.as_path(), "a fifo"),
+            (Path::new("/dev/zero"), "a device"),
+            (dir.path(), "a directory"),
+        ] {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let owned = path.to_owned();
+            std::thread::spawn(move || sender.send(host().read(&owned)));
+            let answer = receiver.recv_timeout(std::time::Duration::from_secs(5));
+            let error = answer.expect("it hangs").unwrap_err();
+            assert_eq!(error.to_string(), format!("{what}, not a regular file"));
+        }
+        assert!(host().read(&dir.path().join("absent")).unwrap().is_none());
+    }
+
+    #[test]
+    fn more_than_sixteen_mebibytes_are_refused_and_a_log_is_read_from_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_READ).unwrap();
+        assert!(host().read(&path).unwrap().is_some());
+        file.set_len(MAX_READ + 1).unwrap();
+        let error = host().read(&path).unwrap_err();
+        assert_eq!(error.to_string(), "larger than 16 MiB");
+        std::io::Write::write_all(
+            &mut OpenOptions::new().append(true).open(&path).unwrap(),
+            b"the end",
+        )
+        .unwrap();
+        assert_eq!(host().read_end(&path, 7).unwrap().unwrap(), b"the end");
+    }
+
+    #[test]
+    fn a_leftover_of_a_killed_process_with_our_number_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let temp = temp_name(&path).unwrap();
+        fs::write(&temp, "half").unwrap();
+        host().install(&path, b"whole", 0o644, None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        fs::write(&temp, "half").unwrap();
+        let link = dir.path().join("link");
+        fs::write(temp_name(&link).unwrap(), "half").unwrap();
+        host().link(Path::new("file"), &link).unwrap();
+        assert_eq!(fs::read(&link).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_directory_that_takes_no_files_is_told_as_the_operation_that_failed() {
+        let path = Path::new("/proc/self/agnes");
+        let error = host().install(path, b"", 0o644, None).unwrap_err();
+        assert_eq!(error.operation, "create a file beside");
+        let error = host().link(path, path).unwrap_err();
+        assert_eq!(error.operation, "link beside");
+    }
 }

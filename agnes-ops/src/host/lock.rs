@@ -9,7 +9,10 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use nix::fcntl::OFlag;
+
 use super::Host;
+use super::files::regular;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -27,27 +30,13 @@ pub enum Held {
 }
 
 impl Host {
-    /// Takes the lock file, or says who has it.
+    /// Takes the lock file, or says who has it. What is no regular file of its own is not opened, nor written through.
     pub fn lock(&self, path: &Path, command: &str) -> Result<Lock, Held> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(path)
-            .map_err(Held::Unusable)?;
+        let mut file = open(path).map_err(Held::Unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder = holder.trim();
-                return Err(Held::By(if holder.is_empty() {
-                    "another run".into()
-                } else {
-                    holder.to_owned()
-                }));
+                return Err(Held::By(holder(&mut file)));
             }
             Err(TryLockError::Error(error)) => return Err(Held::Unusable(error)),
         }
@@ -72,5 +61,107 @@ impl Host {
             tracing::debug!("{}: holder not written: {error}", path.display());
         }
         Ok(Lock { _file: file })
+    }
+
+    /// Does a process hold a lock on this file, and what does the file say of it? `None`: nobody holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or is no regular file.
+    pub fn lock_holder(&self, path: &Path) -> io::Result<Option<String>> {
+        let opened = regular_or_absent(path).and_then(|()| options(false).open(path));
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // shared, and given back at once: two that look at the same time must not take each other for the holder
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn options(write: bool) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(write)
+        .create(write)
+        .truncate(false)
+        .mode(0o644)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits());
+    options
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    regular_or_absent(path)?;
+    let file = options(true).open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn regular_or_absent(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => regular(&metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the holder wrote, as one short line that a terminal may be shown.
+fn holder(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let _ = file.take(256).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().next().unwrap_or_default();
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    match line.trim() {
+        "" => "another run".into(),
+        line => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests write and read files themselves"
+)]
+mod tests {
+    use super::*;
+    use crate::host::Checkpoints;
+
+    #[test]
+    fn a_link_in_the_lock_s_place_is_not_written_through() {
+        let host = Host::new(Checkpoints::default());
+        let dir = tempfile::tempdir().unwrap();
+        let (target, lock) = (dir.path().join("precious"), dir.path().join(".lock"));
+        std::fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &lock).unwrap();
+        let Err(Held::Unusable(error)) = host.lock(&lock, "up") else {
+            panic!("the link was taken for the lock");
+        };
+        assert_eq!(error.to_string(), "a symbolic link, not a regular file");
+        assert_eq!(std::fs::read(&target).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn a_holder_s_name_cannot_forge_a_line_and_a_look_does_not_hold() {
+        let host = Host::new(Checkpoints::default());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock");
+        assert!(host.lock_holder(&path).unwrap().is_none());
+        std::fs::write(&path, "me\u{1b}[31m\nhint: rm -rf /\n").unwrap();
+        assert!(host.lock_holder(&path).unwrap().is_none());
+        let held = File::open(&path).unwrap();
+        held.lock().unwrap();
+        assert_eq!(host.lock_holder(&path).unwrap().unwrap(), "me[31m");
+        let Err(Held::By(holder)) = host.lock(&path, "up") else {
+            panic!("not held");
+        };
+        assert_eq!(holder, "me[31m");
+        drop(held);
+        assert!(host.lock(&path, "up").is_ok());
     }
 }

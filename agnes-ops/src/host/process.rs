@@ -213,6 +213,18 @@ impl Host {
         }))
     }
 
+    /// The name of the process's program as the kernel keeps it, at most 15 bytes; `None` when it has ended.
+    pub fn program_name(&self, running: &Running) -> io::Result<Option<String>> {
+        let name = fs::read(format!("/proc/{}/comm", running.pid));
+        Ok(match self.process(running.pid)? {
+            // the process that was looked at, so the name is its own
+            Some(now) if now.start_ticks == running.start_ticks => {
+                Some(String::from_utf8_lossy(&name?).trim_end().to_owned())
+            }
+            _ => None,
+        })
+    }
+
     /// Seconds since 1970 when the process started, to within a second or so.
     pub fn started_secs(&self, running: &Running) -> io::Result<i64> {
         let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
@@ -282,4 +294,36 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> std::sync::mpsc::Receiver<
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests write and read files themselves"
+)]
+mod tests {
+    use super::*;
+    use crate::host::Checkpoints;
+
+    #[test]
+    fn a_deadline_ends_the_whole_process_group() {
+        let host = Host::new(Checkpoints::default());
+        let dir = tempfile::tempdir().unwrap();
+        let script = "sleep 300 & echo $! > grandchild; wait";
+        let ended = host.run(
+            &["sh", "-c", script],
+            Some(dir.path()),
+            Duration::from_millis(700),
+        );
+        assert!(matches!(ended, Err(RunError::TimedOut(_))), "{ended:?}");
+        let pid = fs::read_to_string(dir.path().join("grandchild")).unwrap();
+        let pid = pid.trim().parse().unwrap();
+        for _ in 0..100 {
+            if host.process(pid).unwrap().is_none() {
+                return;
+            }
+            host.sleep(Duration::from_millis(20));
+        }
+        panic!("the grandchild outlived the deadline");
+    }
 }

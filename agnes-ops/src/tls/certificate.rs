@@ -1,6 +1,7 @@
 //! One X.509 certificate, read once into plain values.
 //!
-//! Always true: the DER parsed whole, with nothing behind it; times are UTC; names are lower-case.
+//! Always true: the DER parsed whole, with nothing behind it; times are UTC; names are lower-case; no text of a
+//! certificate holds a control character.
 //!
 //! Does not: judge (that is `chain`).
 
@@ -10,6 +11,8 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::OidRegistry;
 use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
+
+use crate::outcome::one_line;
 
 /// A certificate's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,14 +87,17 @@ impl Certificate {
         Ok(Self {
             der: der.to_vec(),
             sha256: sha256_hex(der),
-            subject: x509.subject().to_string(),
-            issuer: x509.issuer().to_string(),
+            subject: one_line(&x509.subject().to_string()),
+            issuer: one_line(&x509.issuer().to_string()),
             spki: x509.public_key().raw.to_vec(),
             not_before: x509.validity().not_before.to_datetime(),
             not_after: x509.validity().not_after.to_datetime(),
             sans: alternative
                 .map(|san| dns_names(&san.value.general_names))
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .iter()
+                .map(|name| one_line(name))
+                .collect(),
             is_ca: basic.as_ref().is_some_and(|basic| basic.value.ca),
             server_auth: extended.is_some_and(|extended| extended.value.server_auth),
             key,

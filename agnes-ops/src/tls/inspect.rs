@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -31,7 +31,8 @@ pub fn inspect(host: &Host, target: &str, server_name: Option<&str>) -> Result<R
         Ok(Report::refused(Exit::Failed, Refusal::new(reason, message)))
     };
     let chain = if path.exists() {
-        match Chain::parse(&host.read(path)?.unwrap_or_default()) {
+        let bytes = host.read(path).with_context(|| format!("{target}: read"))?;
+        match Chain::parse(&bytes.unwrap_or_default()) {
             Ok(chain) => chain,
             Err(why) => {
                 let mut refusal = Refusal::new("", format!("{target}: {}", why.line()));
