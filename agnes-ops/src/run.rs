@@ -45,7 +45,9 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     for warning in &loaded.warnings {
         tracing::warn!("{}", one_line(&warning.to_string()));
     }
-    let report = dispatch(cli, environment, &host, &dir, &loaded);
+    // held until the record is written, so that the next run's record is never covered up by this one's
+    let mut lock = None;
+    let report = dispatch(cli, environment, &host, &dir, &loaded, &mut lock);
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let name = cli.command.name();
     let mut report = report;
@@ -64,6 +66,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
             ));
         }
     }
+    drop(lock);
     print(&cli.command, cli.global.json, &report, took_ms);
     report.exit.code()
 }
@@ -104,6 +107,7 @@ fn dispatch(
     host: &Host,
     dir: &Path,
     loaded: &Loaded,
+    held: &mut Option<Lock>,
 ) -> Report {
     let named = cli.global.dir.is_some() || environment.get("AGNES_DIR").is_some();
     if cli.command.is_of_a_deployment(named) && !dir.is_dir() {
@@ -126,15 +130,12 @@ fn dispatch(
         return config::refusal(loaded);
     };
     let name = cli.command.name();
-    let _lock = match cli
-        .command
-        .changes()
-        .then(|| lock(host, dir, name))
-        .transpose()
-    {
-        Ok(lock) => lock,
-        Err(refused) => return *refused,
-    };
+    if cli.command.changes() {
+        match lock(host, dir, name) {
+            Ok(lock) => *held = Some(lock),
+            Err(refused) => return *refused,
+        }
+    }
     let fetcher = Fetcher::new(fetch_options(settings, environment));
     let deployment = tls::Deployment {
         host,

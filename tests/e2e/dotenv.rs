@@ -163,7 +163,8 @@ fn random_files_read_as_compose_reads_them() {
             Both::Refused => refused += 1,
         }
     }
-    println!("read {read}, refused {refused}");
+    println!("FIGURE dotenv-read {read} random files read as Compose reads them");
+    println!("FIGURE dotenv-refused {refused} random files refused as Compose refuses them");
     assert!(read > 0 && refused > 0, "the alphabet must reach both");
 }
 
@@ -199,7 +200,8 @@ fn what_upsert_writes_compose_reads_back() {
         }
         written += 1;
     }
-    println!("written {written}, refused {refused}");
+    println!("FIGURE dotenv-written {written} random values written that Compose reads back");
+    println!("FIGURE dotenv-not-written {refused} random values refused rather than written");
     assert!(written > refused, "most files must be writable");
 }
 

@@ -72,9 +72,7 @@ fn turns() -> Vec<Turn> {
 
 /// A deployment with a certificate of the CA installed, before anything serves it.
 fn signed() -> (Deployment, Issuers) {
-    let deployment = Deployment::new();
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let deployment = Deployment::polling();
     deployment.ops(&["tls", "rotate"]).exits(0);
     let issuers = Issuers::new();
     issuers.publish(&deployment, 0);

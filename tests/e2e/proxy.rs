@@ -7,9 +7,7 @@ use agnes_e2e::handshake::{post_configuration, served_leaf};
 
 /// A deployment with a bridge, and a Caddy that serves it; `ways` makes `agnes.toml` from the Caddy.
 fn behind_caddy(version: Version, ways: impl Fn(&Caddy) -> String) -> Option<(Deployment, Caddy)> {
-    let deployment = Deployment::new();
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let mut deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let mut deployment = Deployment::polling();
     deployment
         .ops(&["tls", "rotate"])
         .exits(0)

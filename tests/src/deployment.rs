@@ -84,6 +84,18 @@ impl Deployment {
         }
     }
 
+    /// One that polls a file of its own, where nothing is published yet.
+    pub fn polling() -> Self {
+        let deployment = Self::new();
+        let url = format!("file://{}", deployment.published().display());
+        deployment.with("TLS_FULLCHAIN_URL", url)
+    }
+
+    /// Where [`Deployment::publish`] publishes.
+    pub fn published(&self) -> PathBuf {
+        self.dir().join("published.pem")
+    }
+
     /// The same in a directory of somebody else's.
     pub fn at(directory: &Path) -> Self {
         let deployment = Self {
@@ -149,7 +161,7 @@ impl Deployment {
 
     /// Publishes a chain as a file, and returns its URL.
     pub fn publish(&self, chain: impl AsRef<[u8]>) -> String {
-        let path = self.dir().join("published.pem");
+        let path = self.published();
         std::fs::write(&path, chain).unwrap();
         format!("file://{}", path.display())
     }

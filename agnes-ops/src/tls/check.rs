@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::chain::{Chain, Criteria};
 use super::generations::{Disk, Layout, Pair, Store};
-use super::plan::{ChainSource, KeySource, Situation, alarm_threshold, plan};
+use super::plan::{alarm_threshold, plan};
 use super::reload::{Convergence, Proof, observe};
 use super::source::{Memory, Sources};
 use super::{Deployment, report};
@@ -122,7 +122,7 @@ fn desired(
 /// # Errors
 /// When something cannot be read.
 pub fn check(deployment: Deployment<'_>, memory: Option<&Value>) -> Result<Report> {
-    let Deployment { host, settings, .. } = deployment;
+    let settings = deployment.settings;
     let memory = Memory::from_json(memory);
     let Survey {
         mut findings,
@@ -137,16 +137,7 @@ pub fn check(deployment: Deployment<'_>, memory: Option<&Value>) -> Result<Repor
     let idle = settings.tls.fullchain_url.is_none();
     let mut sources = Sources::ask(deployment, &memory, &disk, idle);
     let identity = deployment.identity();
-    let decided = plan(&Situation {
-        identity: &identity,
-        key_type: settings.tls.key_type,
-        now: host.now(),
-        disk: &disk,
-        key: std::mem::replace(&mut sources.key, KeySource::Host),
-        chain: std::mem::replace(&mut sources.chain, ChainSource::Nowhere),
-        allow_older: false,
-        ensure: false,
-    });
+    let decided = plan(&sources.situation(deployment, &identity, &disk));
     for line in decided.lines() {
         add(
             &mut findings,

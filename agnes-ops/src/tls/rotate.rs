@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::generations::{Disk, Layout, Pair, Store};
 use super::key::PrivateKey;
-use super::plan::{ChainSource, Install, KeyRef, KeySource, Plan, Situation, plan, resolve};
+use super::plan::{Install, KeyRef, Plan, Situation, plan, resolve};
 use super::reload::{Convergence, observe};
 use super::source::{Memory, Sources};
 use super::{Deployment, report, request};
@@ -98,14 +98,9 @@ impl Rotation<'_> {
         let mut sources = Sources::ask(self.deployment, &self.memory, &disk, idle);
         let identity = self.deployment.identity();
         let situation = Situation {
-            identity: &identity,
-            key_type: settings.tls.key_type,
-            now: host.now(),
-            disk: &disk,
-            key: std::mem::replace(&mut sources.key, KeySource::Host),
-            chain: std::mem::replace(&mut sources.chain, ChainSource::Nowhere),
             allow_older: options.allow_older,
             ensure: options.ensure,
+            ..sources.situation(self.deployment, &identity, &disk)
         };
         let decided = plan(&situation);
         if options.dry_run {

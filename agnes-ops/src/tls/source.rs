@@ -16,7 +16,8 @@ use super::certificate::sha256_hex;
 use super::chain::Chain;
 use super::generations::{Disk, Pair};
 use super::key::PrivateKey;
-use super::plan::{ChainSource, KeySource};
+use super::plan::{ChainSource, KeySource, Situation};
+use super::request::Identity;
 use crate::fetch::{Failure, Fetched};
 
 /// What one run of `tls rotate` leaves for the next, in its status record.
@@ -176,6 +177,25 @@ impl Sources {
 
     fn fail(&mut self, failure: &Failure) {
         self.failure = Some((failure.reason.as_str().to_owned(), failure.url.clone()));
+    }
+
+    /// All that a plan rests on: the answers are handed over, what is told of them stays.
+    pub fn situation<'a>(
+        &mut self,
+        deployment: Deployment<'_>,
+        identity: &'a Identity,
+        disk: &'a Disk,
+    ) -> Situation<'a> {
+        Situation {
+            identity,
+            key_type: deployment.settings.tls.key_type,
+            now: deployment.host.now(),
+            disk,
+            key: std::mem::replace(&mut self.key, KeySource::Host),
+            chain: std::mem::replace(&mut self.chain, ChainSource::Nowhere),
+            allow_older: false,
+            ensure: false,
+        }
     }
 
     /// The reason of the fetch that failed.
