@@ -24,10 +24,7 @@ fn project(version: Version) -> Option<(Project, Deployment, SocketAddr)> {
     );
     project.write("caddy/Caddyfile", site).unwrap();
     let mut deployment = Deployment::at(project.path())
-        .with(
-            "TLS_FULLCHAIN_URL",
-            format!("file://{}/published.pem", project.path().display()),
-        )
+        .polls_itself()
         .with("TLS_SERVED_ADDRESS", address.to_string());
     for (key, value) in docker.environment() {
         deployment.set_environment(key, value);
@@ -48,58 +45,42 @@ fn project(version: Version) -> Option<(Project, Deployment, SocketAddr)> {
     Some((project, deployment, address))
 }
 
-fn publish(deployment: &Deployment) -> String {
+/// Publishes a chain, rotates, and sees it served after this kind of way.
+fn rotated_by(kind: &str, deployment: &Deployment, address: SocketAddr) {
     let authority = Authority::root("Example Root").intermediate("Example Issuing CA");
     let chain = authority.answer(&deployment.request(), &Leaf::new(DOMAIN));
     deployment.publish(&chain);
-    leaf_sha256(chain.as_bytes())
+    let ran = deployment
+        .ops(&["tls", "rotate"])
+        .exits(0)
+        .with_outcome("changed");
+    assert_eq!(ran.detail("reload.by"), kind, "{}", ran.stdout);
+    assert_eq!(served_leaf(address).unwrap(), leaf_sha256(chain.as_bytes()));
 }
 
 #[test]
 fn the_compose_service_is_signalled_and_serves_the_new_chain() {
-    let Some((project, deployment, address)) = project(Version::V2_11) else {
+    let Some((_project, deployment, address)) = project(Version::V2_11) else {
         return;
     };
-    let expected = publish(&deployment);
-    let ran = deployment
-        .ops(&["tls", "rotate"])
-        .exits(0)
-        .with_outcome("changed");
-    assert_eq!(ran.detail("reload.by"), "signal", "{}", ran.stdout);
-    assert_eq!(served_leaf(address).unwrap(), expected);
+    rotated_by("signal", &deployment, address);
     deployment.ops(&["tls", "check"]).exits(0);
-    drop(project);
 }
 
 #[test]
 fn t01_a_compose_service_that_ignores_the_signal_is_reloaded_by_force() {
-    let Some((project, deployment, address)) = project(Version::V2_6) else {
+    let Some((_project, deployment, address)) = project(Version::V2_6) else {
         return;
     };
-    let expected = publish(&deployment);
-    let ran = deployment
-        .ops(&["tls", "rotate"])
-        .exits(0)
-        .with_outcome("changed");
-    assert_eq!(ran.detail("reload.by"), "caddy-admin", "{}", ran.stdout);
-    assert_eq!(served_leaf(address).unwrap(), expected);
-    drop(project);
+    rotated_by("caddy-admin", &deployment, address);
 }
 
 #[test]
 fn a_restart_is_the_last_way_and_only_when_configured() {
-    let Some((project, deployment, address)) = project(Version::V2_6) else {
+    let Some((_project, deployment, address)) = project(Version::V2_6) else {
         return;
     };
     let ways = "[[tls.reload]]\nkind = \"signal\"\ncompose_service = \"caddy\"\n\n\
                 [[tls.reload]]\nkind = \"restart\"\ncompose_service = \"caddy\"\n";
-    let deployment = deployment.toml(ways);
-    let expected = publish(&deployment);
-    let ran = deployment
-        .ops(&["tls", "rotate"])
-        .exits(0)
-        .with_outcome("changed");
-    assert_eq!(ran.detail("reload.by"), "restart", "{}", ran.stdout);
-    assert_eq!(served_leaf(address).unwrap(), expected);
-    drop(project);
+    rotated_by("restart", &deployment.toml(ways), address);
 }

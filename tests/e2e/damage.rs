@@ -2,12 +2,14 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use std::path::Path;
+
 use agnes_e2e::authority::{
     Authority, Leaf, common_name, ec_key, key_pem, leaf_sha256, pem, public,
 };
 use agnes_e2e::deployment::{DOMAIN, Deployment};
 
-use crate::rotate::{finding_ids, with_ca_certificate};
+use crate::rotate::{mode, with_ca_certificate};
 
 /// A key and a chain of a CA for the deployment's name, as a script before us would have left them.
 fn foreign_pair() -> (String, String) {
@@ -49,7 +51,7 @@ fn t07_a_lost_or_dangling_current_link_costs_neither_key_nor_certificate() {
         if dangling {
             symlink("generations/9", &current).unwrap();
         }
-        std::fs::remove_file(deployment.dir().join("published.pem")).unwrap();
+        std::fs::remove_file(deployment.published()).unwrap();
         let ran = deployment
             .ops(&["tls", "rotate"])
             .exits(0)
@@ -73,8 +75,7 @@ fn links_of_another_tool_are_adopted_by_what_they_name() {
         std::fs::write(live.join(name), text).unwrap();
         symlink(live.join(name), deployment.certs().join(name)).unwrap();
     }
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let deployment = deployment.polls_itself();
     let ran = deployment
         .ops(&["tls", "rotate"])
         .exits(0)
@@ -100,8 +101,7 @@ fn t05_a_combined_file_is_never_adopted_into_the_world_readable_one() {
         format!("{chain}{key}"),
     )
     .unwrap();
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let deployment = deployment.polls_itself();
     let ran = deployment
         .ops(&["tls", "rotate"])
         .exits(0)
@@ -124,7 +124,7 @@ fn t05_a_combined_file_is_never_adopted_into_the_world_readable_one() {
 #[test]
 fn an_installed_certificate_that_no_longer_covers_the_name_is_a_finding() {
     let (mut deployment, ..) = with_ca_certificate(60);
-    std::fs::remove_file(deployment.dir().join("published.pem")).unwrap();
+    std::fs::remove_file(deployment.published()).unwrap();
     deployment.set("DOMAIN", "moved.example.com");
     deployment.ops(&["tls", "rotate"]).exits(0);
     let check = deployment.ops(&["tls", "check"]).exits(10);
@@ -263,4 +263,118 @@ fn the_first_pair_stays_when_the_proxy_is_yet_to_be_pointed_at_it() {
         .unwrap()
         .permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
+}
+
+/// Puts a stranger's key where a generation has its own.
+fn wreck(generation: &Path) {
+    let stranger = key_pem(&ec_key());
+    std::fs::write(generation.join("privkey.pem"), stranger).unwrap();
+}
+
+fn finding_ids(ran: &agnes_e2e::deployment::Ran) -> Vec<String> {
+    let findings = ran.detail("findings").as_array().unwrap();
+    findings
+        .iter()
+        .map(|finding| finding["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn t04_a_broken_pair_on_disk_is_found_and_mended_from_the_key_that_is_kept() {
+    for source in ["published", "gone"] {
+        let (mut deployment, authority, old) = with_ca_certificate(80);
+        let new = authority.answer(&deployment.request(), &Leaf::new(DOMAIN).days(0, 89));
+        deployment.publish(&new);
+        deployment
+            .ops(&["tls", "rotate"])
+            .exits(0)
+            .with_outcome("changed");
+        wreck(&deployment.certs().join("generations/3"));
+        let ran = deployment.ops(&["tls", "check"]).exits(10);
+        assert!(
+            finding_ids(&ran).contains(&"pair-broken".to_owned()),
+            "{}",
+            ran.stdout
+        );
+        if source == "gone" {
+            deployment.set("TLS_FULLCHAIN_URL", "file:///nonexistent/chain.pem");
+        }
+        let expected = if source == "gone" { old } else { new };
+        let ran = deployment
+            .ops(&["tls", "rotate"])
+            .exits(0)
+            .with_outcome("changed");
+        assert_eq!(
+            ran.detail("cert.sha256"),
+            leaf_sha256(expected.as_bytes()).as_str(),
+            "{source}"
+        );
+        deployment.ops(&["tls", "check"]).exits(0);
+        // the broken one was only kept as the one before; a sound one stays beside it
+        assert!(deployment.certs().join("generations/2").exists());
+    }
+}
+
+#[test]
+fn t04_a_key_that_is_nowhere_any_more_is_bridged_until_the_ca_answers() {
+    let (deployment, authority, _) = with_ca_certificate(89);
+    for generation in ["1", "2"] {
+        wreck(&deployment.certs().join("generations").join(generation));
+    }
+    let ran = deployment.ops(&["tls", "rotate"]).exits(1);
+    assert_eq!(ran.detail("reason"), "key-mismatch");
+    assert_eq!(ran.detail("cert.source"), "self-signed");
+    assert!(
+        ran.stderr
+            .contains("a 30-day bridge certificate was installed"),
+        "{}",
+        ran.stderr
+    );
+    let status = deployment.ops(&["status"]).exits(10);
+    assert!(
+        finding_ids(&status).contains(&"last-rotation-failed".to_owned()),
+        "{}",
+        status.stdout
+    );
+    assert_eq!(status.detail("next"), ran.detail("hint"));
+    deployment.publish(authority.answer(&deployment.request(), &Leaf::new(DOMAIN)));
+    deployment
+        .ops(&["tls", "rotate"])
+        .exits(0)
+        .with_outcome("changed");
+    deployment.ops(&["status"]).exits(0);
+}
+
+#[test]
+fn regular_files_are_adopted_as_generation_1() {
+    let deployment = Deployment::new();
+    let key = ec_key();
+    let authority = Authority::root("Example Root").intermediate("Example Issuing CA");
+    let subject = common_name(DOMAIN);
+    let leaf = authority.sign_key(&public(&key), &subject, &Leaf::new(DOMAIN));
+    let chain = authority.chain(&leaf);
+    let certs = deployment.certs();
+    std::fs::create_dir_all(&certs).unwrap();
+    std::fs::write(certs.join("privkey.pem"), key_pem(&key)).unwrap();
+    std::fs::write(certs.join("fullchain.pem"), &chain).unwrap();
+    let url = deployment.publish(&chain);
+    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let ran = deployment
+        .ops(&["tls", "rotate"])
+        .exits(0)
+        .with_outcome("changed");
+    assert_eq!(ran.detail("cert.source"), "ca");
+    assert_eq!(
+        std::fs::read_link(certs.join("current")).unwrap(),
+        Path::new("generations/1")
+    );
+    assert_eq!(
+        std::fs::read_to_string(certs.join("generations/1/fullchain.pem")).unwrap(),
+        chain
+    );
+    assert_eq!(mode(&certs.join("generations/1/privkey.pem")), 0o600);
+    deployment
+        .ops(&["tls", "rotate"])
+        .exits(0)
+        .with_outcome("unchanged");
 }

@@ -1,5 +1,8 @@
 //! T01–T03: real Caddys of two versions, and the proof of what they serve after every reload.
 
+use std::process::Command;
+use std::time::Duration;
+
 use agnes_e2e::authority::{Authority, Leaf, leaf_sha256};
 use agnes_e2e::caddy::{Admin, Caddy, Site, Version};
 use agnes_e2e::deployment::{DOMAIN, Deployment};
@@ -194,10 +197,9 @@ fn t03_a_reload_that_failed_yesterday_is_made_up_for_today() {
 fn all_ways_absent_and_nothing_listening_is_installed_and_all_is_well() {
     let deployment = Deployment::new()
         .toml("[[tls.reload]]\nkind = \"signal\"\npid_file = \"/nonexistent.pid\"\n");
-    let url = format!("file://{}/published.pem", deployment.dir().display());
     let port = agnes_e2e::ports::free();
     let deployment = deployment
-        .with("TLS_FULLCHAIN_URL", url)
+        .polls_itself()
         .with("TLS_SERVED_ADDRESS", format!("127.0.0.1:{port}"));
     let ran = deployment
         .ops(&["tls", "rotate"])
@@ -209,66 +211,42 @@ fn all_ways_absent_and_nothing_listening_is_installed_and_all_is_well() {
     assert!(ran.detail("served").is_null());
 }
 
-#[test]
-fn a_process_that_would_die_of_the_signal_gets_none() {
-    let mut sleeper = std::process::Command::new("sleep")
-        .arg("60")
-        .spawn()
-        .unwrap();
-    let deployment = Deployment::new();
+/// What comes of a signal to a process that does not handle it, by a pid file of this age; it must live on.
+fn signal_to_a_sleeper(pid_file_age: Duration) -> String {
+    let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
+    let deployment = Deployment::polling();
     let pid_file = deployment.dir().join("sleep.pid");
     std::fs::write(&pid_file, sleeper.id().to_string()).unwrap();
+    let written = std::time::SystemTime::now() - pid_file_age;
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&pid_file)
+        .unwrap();
+    file.set_modified(written).unwrap();
     let way = format!(
         "[[tls.reload]]\nkind = \"signal\"\npid_file = \"{}\"\n",
         pid_file.display()
     );
-    let deployment = deployment
-        .toml(&way)
-        .with("TLS_FULLCHAIN_URL", "file:///nonexistent");
-    let ran = deployment.ops(&["tls", "rotate"]).exits(0);
-    assert_eq!(
-        ran.detail("reload.tried")[0]["result"],
-        "failed",
-        "{}",
-        ran.stdout
-    );
-    assert!(sleeper.try_wait().unwrap().is_none(), "it was ended");
+    let ran = deployment.toml(&way).ops(&["tls", "rotate"]);
+    let alive = sleeper.try_wait().unwrap().is_none();
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
+    assert!(alive, "it was ended");
+    let ran = ran.exits(0);
+    ran.detail("reload.tried")[0]["result"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn a_process_that_would_die_of_the_signal_gets_none() {
+    assert_eq!(signal_to_a_sleeper(Duration::ZERO), "failed");
 }
 
 #[test]
 fn a_pid_file_that_is_older_than_its_process_names_another_program() {
-    let mut sleeper = std::process::Command::new("sleep")
-        .arg("60")
-        .spawn()
-        .unwrap();
-    let deployment = Deployment::new();
-    let pid_file = deployment.dir().join("old.pid");
-    std::fs::write(&pid_file, sleeper.id().to_string()).unwrap();
-    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
-    std::fs::File::options()
-        .write(true)
-        .open(&pid_file)
-        .unwrap()
-        .set_modified(hour_ago)
-        .unwrap();
-    let way = format!(
-        "[[tls.reload]]\nkind = \"signal\"\npid_file = \"{}\"\n",
-        pid_file.display()
-    );
-    let deployment = deployment
-        .toml(&way)
-        .with("TLS_FULLCHAIN_URL", "file:///nonexistent");
-    let ran = deployment.ops(&["tls", "rotate"]).exits(0);
-    assert_eq!(
-        ran.detail("reload.tried")[0]["result"],
-        "absent",
-        "{}",
-        ran.stdout
-    );
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
+    assert_eq!(signal_to_a_sleeper(Duration::from_secs(3600)), "absent");
 }
 
 #[test]
@@ -310,8 +288,7 @@ fn when_the_way_back_is_not_served_either_a_person_is_needed() {
     );
     let deployment =
         Deployment::new().toml("[[tls.reload]]\nkind = \"command\"\nargv = [\"true\"]\n");
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let mut deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let mut deployment = deployment.polls_itself();
     let bridge = deployment.ops(&["tls", "rotate"]).exits(0);
     deployment.set("TLS_SERVED_ADDRESS", stranger.address().to_string());
     publish_new(&deployment, 89);

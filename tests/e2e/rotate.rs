@@ -16,7 +16,7 @@ fn openssl(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
@@ -46,8 +46,7 @@ fn the_first_run_makes_key_request_and_bridge_that_openssl_accepts() {
             "/C=US/ST=Illinois/L=Chicago/O=Your Org/CN=agnes.example.com",
         )
         .with("DOMAIN_ALIAS", "www.agnes.example.com");
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let deployment = deployment.polls_itself();
     let ran = deployment
         .ops(&["tls", "rotate"])
         .exits(0)
@@ -254,86 +253,6 @@ fn a_provisioned_key_is_installed_with_its_chain() {
     );
 }
 
-/// Puts a stranger's key where a generation has its own.
-fn wreck(generation: &Path) {
-    let stranger = agnes_e2e::authority::key_pem(&agnes_e2e::authority::ec_key());
-    std::fs::write(generation.join("privkey.pem"), stranger).unwrap();
-}
-
-pub(crate) fn finding_ids(ran: &agnes_e2e::deployment::Ran) -> Vec<String> {
-    let findings = ran.detail("findings").as_array().unwrap();
-    findings
-        .iter()
-        .map(|finding| finding["id"].as_str().unwrap().to_owned())
-        .collect()
-}
-
-#[test]
-fn t04_a_broken_pair_on_disk_is_found_and_mended_from_the_key_that_is_kept() {
-    for source in ["published", "gone"] {
-        let (mut deployment, authority, old) = with_ca_certificate(80);
-        let new = authority.answer(&deployment.request(), &Leaf::new(DOMAIN).days(0, 89));
-        deployment.publish(&new);
-        deployment
-            .ops(&["tls", "rotate"])
-            .exits(0)
-            .with_outcome("changed");
-        wreck(&deployment.certs().join("generations/3"));
-        let ran = deployment.ops(&["tls", "check"]).exits(10);
-        assert!(
-            finding_ids(&ran).contains(&"pair-broken".to_owned()),
-            "{}",
-            ran.stdout
-        );
-        if source == "gone" {
-            deployment.set("TLS_FULLCHAIN_URL", "file:///nonexistent/chain.pem");
-        }
-        let expected = if source == "gone" { old } else { new };
-        let ran = deployment
-            .ops(&["tls", "rotate"])
-            .exits(0)
-            .with_outcome("changed");
-        assert_eq!(
-            ran.detail("cert.sha256"),
-            leaf_sha256(expected.as_bytes()).as_str(),
-            "{source}"
-        );
-        deployment.ops(&["tls", "check"]).exits(0);
-        // the broken one was only kept as the one before; a sound one stays beside it
-        assert!(deployment.certs().join("generations/2").exists());
-    }
-}
-
-#[test]
-fn t04_a_key_that_is_nowhere_any_more_is_bridged_until_the_ca_answers() {
-    let (deployment, authority, _) = with_ca_certificate(89);
-    for generation in ["1", "2"] {
-        wreck(&deployment.certs().join("generations").join(generation));
-    }
-    let ran = deployment.ops(&["tls", "rotate"]).exits(1);
-    assert_eq!(ran.detail("reason"), "key-mismatch");
-    assert_eq!(ran.detail("cert.source"), "self-signed");
-    assert!(
-        ran.stderr
-            .contains("a 30-day bridge certificate was installed"),
-        "{}",
-        ran.stderr
-    );
-    let status = deployment.ops(&["status"]).exits(10);
-    assert!(
-        finding_ids(&status).contains(&"last-rotation-failed".to_owned()),
-        "{}",
-        status.stdout
-    );
-    assert_eq!(status.detail("next"), ran.detail("hint"));
-    deployment.publish(authority.answer(&deployment.request(), &Leaf::new(DOMAIN)));
-    deployment
-        .ops(&["tls", "rotate"])
-        .exits(0)
-        .with_outcome("changed");
-    deployment.ops(&["status"]).exits(0);
-}
-
 #[test]
 fn t11_pending_keys_are_kept_until_a_certificate_for_them_appears() {
     let (deployment, authority, _) = with_ca_certificate(60);
@@ -382,48 +301,6 @@ fn a_printed_request_is_the_request_and_nothing_else() {
 }
 
 #[test]
-fn regular_files_are_adopted_as_generation_1() {
-    let deployment = Deployment::new();
-    let key = agnes_e2e::authority::ec_key();
-    let authority = Authority::root("Example Root").intermediate("Example Issuing CA");
-    let subject = agnes_e2e::authority::common_name(DOMAIN);
-    let leaf = authority.sign_key(
-        &agnes_e2e::authority::public(&key),
-        &subject,
-        &Leaf::new(DOMAIN),
-    );
-    let chain = authority.chain(&leaf);
-    let certs = deployment.certs();
-    std::fs::create_dir_all(&certs).unwrap();
-    std::fs::write(
-        certs.join("privkey.pem"),
-        agnes_e2e::authority::key_pem(&key),
-    )
-    .unwrap();
-    std::fs::write(certs.join("fullchain.pem"), &chain).unwrap();
-    let url = deployment.publish(&chain);
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
-    let ran = deployment
-        .ops(&["tls", "rotate"])
-        .exits(0)
-        .with_outcome("changed");
-    assert_eq!(ran.detail("cert.source"), "ca");
-    assert_eq!(
-        std::fs::read_link(certs.join("current")).unwrap(),
-        Path::new("generations/1")
-    );
-    assert_eq!(
-        std::fs::read_to_string(certs.join("generations/1/fullchain.pem")).unwrap(),
-        chain
-    );
-    assert_eq!(mode(&certs.join("generations/1/privkey.pem")), 0o600);
-    deployment
-        .ops(&["tls", "rotate"])
-        .exits(0)
-        .with_outcome("unchanged");
-}
-
-#[test]
 fn t07_a_bridge_that_nears_its_end_is_renewed() {
     let deployment = Deployment::new();
     let certs = deployment.certs();
@@ -439,8 +316,7 @@ fn t07_a_bridge_that_nears_its_end_is_renewed() {
     )
     .unwrap();
     std::fs::write(certs.join("fullchain.pem"), old.pem()).unwrap();
-    let url = format!("file://{}/published.pem", deployment.dir().display());
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", url);
+    let deployment = deployment.polls_itself();
     let ran = deployment
         .ops(&["tls", "rotate"])
         .exits(0)
@@ -468,8 +344,7 @@ fn t10_and_t09_a_full_disk_leaves_the_installed_pair_and_no_truncated_key() {
         return;
     }
     let unmount = Unmount(state.clone());
-    let missing = format!("file://{}/published.pem", deployment.dir().display());
-    let deployment = deployment.with("TLS_FULLCHAIN_URL", missing);
+    let deployment = deployment.polls_itself();
     deployment.ops(&["tls", "rotate"]).exits(0);
     let authority = Authority::root("Example Root").intermediate("Example Issuing CA");
     deployment.publish(authority.answer(&deployment.request(), &Leaf::new(DOMAIN)));

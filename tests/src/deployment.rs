@@ -86,9 +86,13 @@ impl Deployment {
 
     /// One that polls a file of its own, where nothing is published yet.
     pub fn polling() -> Self {
-        let deployment = Self::new();
-        let url = format!("file://{}", deployment.published().display());
-        deployment.with("TLS_FULLCHAIN_URL", url)
+        Self::new().polls_itself()
+    }
+
+    /// Polls the file that [`Deployment::publish`] writes.
+    pub fn polls_itself(self) -> Self {
+        let url = format!("file://{}", self.published().display());
+        self.with("TLS_FULLCHAIN_URL", url)
     }
 
     /// Where [`Deployment::publish`] publishes.
