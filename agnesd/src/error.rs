@@ -8,8 +8,9 @@
 
 use agnes_store::Error;
 use axum::http::StatusCode;
+use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -22,7 +23,7 @@ use crate::auth::passwords;
 pub(crate) type Answer<T> = Result<T, Problem>;
 
 /// One refused request (RFC 9457).
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
@@ -50,9 +51,6 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     reasons: Vec<&'static str>,
-    /// The request's id, also in the header `x-request-id`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    request_id: String,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -154,7 +152,36 @@ impl Problem {
         Self::of(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after_secs)
     }
 
-    /// 413, 414, 408, 431: the request is larger or slower than is taken.
+    /// 408: the body did not arrive in time.
+    pub(crate) fn body_too_slow() -> Self {
+        Self::of(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not arrive in time",
+        )
+    }
+
+    /// 413: the body is larger than this address takes.
+    pub(crate) fn body_too_large() -> Self {
+        Self::of(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request's body is larger than this server takes",
+        )
+    }
+
+    /// 414: the address itself is too long.
+    pub(crate) fn url_too_long() -> Self {
+        Self::of(StatusCode::URI_TOO_LONG, "the address is too long")
+    }
+
+    /// 431: too many bytes of header fields.
+    pub(crate) fn header_too_large() -> Self {
+        Self::of(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's header fields are too large",
+        )
+    }
+
+    /// A body that cannot be read.
     pub(crate) fn limit(status: StatusCode, detail: &'static str) -> Self {
         Self::of(status, detail)
     }
@@ -171,12 +198,6 @@ impl Problem {
     /// The same with a word for programs.
     pub(crate) fn because(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
-        self
-    }
-
-    /// The same with the id of the request.
-    pub(crate) fn in_request(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.request_id);
         self
     }
 
@@ -203,7 +224,6 @@ impl Problem {
             reason: None,
             role: None,
             reasons: Vec::new(),
-            request_id: String::new(),
             headers: Vec::new(),
         }
     }
@@ -287,19 +307,63 @@ impl From<Denied> for Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(mut self) -> Response {
-        let status = self.status;
-        let own = std::mem::take(&mut self.headers);
-        let mut response = (status, axum::Json(self)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(own);
+    /// Without a request id: [`finish`] puts it in.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        write(&mut response, &self, None);
+        response.headers_mut().extend(self.headers.iter().cloned());
+        response.extensions_mut().insert(self);
         response
     }
+}
+
+/// The last hand on every answer: problem documents get the request's id, and an error that a framework put into plain
+/// words, or into none, becomes a problem document. Pages for people stay as they are.
+pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let made_here = response.extensions_mut().remove::<Problem>();
+    let in_plain_words = || {
+        response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
+    };
+    let problem = match made_here {
+        Some(problem) => problem,
+        None if in_plain_words() => Problem::of(status, "this server does not take the request"),
+        None => return response,
+    };
+    write(&mut response, &problem, Some(request_id));
+    response
+}
+
+/// A problem and whom it concerns.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    problem: &'a Problem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+/// Replaces the body; headers that say more (`Allow`, `Retry-After`, `WWW-Authenticate`) stay.
+fn write(response: &mut Response, problem: &Problem, request_id: Option<&str>) {
+    let document = Document {
+        problem,
+        request_id,
+    };
+    // strings and a number: there is nothing in it that JSON cannot say
+    *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, out: S) -> Result<S::Ok, S::Error> {

@@ -5,7 +5,6 @@
 //! Does not: judge credentials (`auth` does, before any handler runs).
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use agnes_store::audit::Origin;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -15,15 +14,9 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::auth::{Caller, Principal};
+use crate::client_address::ClientAddress;
 use crate::error::Problem;
-
-/// The address that the request is counted and logged under.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientAddress(pub(crate) IpAddr);
-
-/// The request's id, also in its answer.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
+use crate::middleware::RequestId;
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]
@@ -55,7 +48,7 @@ impl Asker {
                 user_agent: user_agent.unwrap_or_default().into_owned(),
                 request_id: extensions
                     .get::<RequestId>()
-                    .map(|id| id.0.clone())
+                    .map(|id| id.as_str().to_owned())
                     .unwrap_or_default(),
             },
             caller,

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::MethodRouter;
 
 use crate::app::App;
-use crate::auth::access::Access::{Admin, Anyone, Authenticated, Operator, Person, Session};
-use crate::auth::access::Scope::{self, Read, Write};
+use crate::auth::access::Access::{Admin, Anyone, Authenticated, Person, Session};
+use crate::auth::access::Scope::{self, Read};
+use crate::middleware;
 use crate::routes::{
     account, audit, bootstrap, config, groups, health, mappings, roles, sessions, tokens, unknown,
     users, version,
@@ -110,10 +110,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .into_router(&app)
         .fallback(unknown::route)
         .method_not_allowed_fallback(unknown::method);
-    crate::middleware::around(router, &app).with_state(app)
-}
-
-#[expect(dead_code, reason = "placeholder until jobs are routed")]
-fn unused() -> (crate::auth::access::Access, Option<MethodRouter>) {
-    (Operator(JOB_OPERATOR, Write), None)
+    let edge = Arc::clone(&app.edge);
+    middleware::wrap(middleware::known(router, &app).with_state(app), edge)
 }
