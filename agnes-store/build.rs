@@ -1,4 +1,5 @@
-//! Where the dynamic linker finds the engine when this crate's tests run: the directory it was linked from.
+//! Where the dynamic linker finds the engine when these programs and tests run: the directory it was linked from. The
+//! build script of agnes-store and of agnesd.
 //!
 //! Always true: with the feature `bundled` there is nothing to find, and nothing is said.
 //!
@@ -16,7 +17,12 @@ fn main() {
         env::var("DUCKDB_LIB_DIR"),
         env::var("CARGO_FEATURE_BUNDLED"),
     );
-    if let (Ok(directory), Err(_)) = (directory, bundled) {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+    match (directory, bundled) {
+        (_, Ok(_)) => {}
+        (Ok(directory), Err(_)) => println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}"),
+        (Err(_), Err(_)) => println!(
+            "cargo:warning=DUCKDB_LIB_DIR is not set: only a libduckdb of the system can be linked. Set it to what \
+             `cargo xtask components --print duckdb` says, or compile the engine: --features agnesd/bundled"
+        ),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, HashTrieSetSync};
 
+use crate::Id;
 use crate::groups::{ADMIN, Group, Mapping, Role};
 use crate::jobs::JobState;
 use crate::links::SignInLink;
@@ -16,7 +17,6 @@ use crate::sessions::Session;
 use crate::settings::Setting;
 use crate::tokens::Token;
 use crate::users::{Kind, User};
-use crate::Id;
 
 pub(crate) mod load;
 
@@ -159,7 +159,9 @@ impl Directory {
 
     /// The token whose SHA-256 is `hash` (hex).
     pub fn token_by_hash(&self, hash: &str) -> Option<&Arc<Token>> {
-        self.token_hashes.get(hash).and_then(|id| self.tokens.get(id))
+        self.token_hashes
+            .get(hash)
+            .and_then(|id| self.tokens.get(id))
     }
 
     /// The tokens of one user, oldest first.

@@ -128,7 +128,10 @@ impl Store {
                 return Err(Error::Exists("group"));
             }
             let group = txn.insert_group(&name, external_id.clone(), false)?;
-            txn.audit(&origin, Event::done("group.created", format!("group:{name}")));
+            txn.audit(
+                &origin,
+                Event::done("group.created", format!("group:{name}")),
+            );
             Ok(group)
         })
         .await
@@ -166,7 +169,10 @@ impl Store {
             } else {
                 "group.enabled"
             };
-            txn.audit(&origin, Event::done(action, format!("group:{}", group.name)));
+            txn.audit(
+                &origin,
+                Event::done(action, format!("group:{}", group.name)),
+            );
             Ok(group)
         })
         .await
@@ -357,14 +363,20 @@ impl Store {
                 "group_mapping.enabled"
             };
             let event = Event::done(action, format!("role:{}", mapping.role));
-            txn.audit(&origin, event.with("external_id", mapping.external_id.clone()));
+            txn.audit(
+                &origin,
+                event.with("external_id", mapping.external_id.clone()),
+            );
             Ok(mapping)
         })
         .await
     }
 
     /// The group Admin and the roles that the server itself asks for: made when they are not there.
-    pub(crate) async fn ensure_built_in(&self, roles: &'static [(&'static str, &'static str)]) -> Result<()> {
+    pub(crate) async fn ensure_built_in(
+        &self,
+        roles: &'static [(&'static str, &'static str)],
+    ) -> Result<()> {
         let directory = self.directory();
         if directory.group(ADMIN).is_some()
             && roles.iter().all(|(name, _)| directory.role(name).is_some())
@@ -511,7 +523,17 @@ mod tests {
         for good in ["auditor", "job_operator", "a1_b2"] {
             assert!(role_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "Auditor", "job-operator", "_a", "a_", "a__b", "1a", "ä", "a b"] {
+        for bad in [
+            "",
+            "Auditor",
+            "job-operator",
+            "_a",
+            "a_",
+            "a__b",
+            "1a",
+            "ä",
+            "a b",
+        ] {
             assert!(role_name(bad).is_err(), "{bad}");
         }
     }

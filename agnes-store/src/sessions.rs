@@ -145,7 +145,10 @@ impl Store {
         self.act(move |txn| {
             if txn.directory.session(id).is_some() {
                 txn.remove_session(id)?;
-                txn.audit(&origin, Event::done("session.ended", format!("session:{id}")));
+                txn.audit(
+                    &origin,
+                    Event::done("session.ended", format!("session:{id}")),
+                );
             }
             Ok(())
         })
@@ -205,7 +208,9 @@ impl Txn<'_> {
         let event = Event::done("token.issued", format!("session:{}", session.id));
         self.audit(
             &origin,
-            event.with("kind", "session").with("method", method.as_str()),
+            event
+                .with("kind", "session")
+                .with("method", method.as_str()),
         );
         Ok(self.directory.put_session(session))
     }

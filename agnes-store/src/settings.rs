@@ -58,7 +58,10 @@ impl Store {
                 "INSERT INTO settings (value, updated_at, updated_by, key) VALUES (?, ?, ?, ?)"
             };
             txn.execute(sql, values)?;
-            txn.audit(&origin, Event::done("config.changed", format!("config:{key}")));
+            txn.audit(
+                &origin,
+                Event::done("config.changed", format!("config:{key}")),
+            );
             Ok(txn.directory.put_setting(setting))
         })
         .await
@@ -68,7 +71,8 @@ impl Store {
 impl crate::Directory {
     pub(crate) fn put_setting(&mut self, setting: Setting) -> Arc<Setting> {
         let setting = Arc::new(setting);
-        self.settings.insert_mut(setting.key.clone(), Arc::clone(&setting));
+        self.settings
+            .insert_mut(setting.key.clone(), Arc::clone(&setting));
         setting
     }
 }

@@ -65,8 +65,12 @@ impl Store {
         let connection = engine.connect()?;
         let hold_file = HoldFile::in_dir(run_dir)?;
         let published = Arc::new(Published::default());
-        published.directory.store(Arc::new(load::load(&connection)?));
-        published.head.store(Arc::new(chain::load_head(&connection)?));
+        published
+            .directory
+            .store(Arc::new(load::load(&connection)?));
+        published
+            .head
+            .store(Arc::new(chain::load_head(&connection)?));
         published.hold.store(hold_file.read()?.map(Arc::new));
         let writer = Writer::start(State {
             connection,

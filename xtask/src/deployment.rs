@@ -4,14 +4,13 @@
 //!
 //! Does not: look at ports or processes; `agnes-ops` does, and says so.
 
-use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{checkout, command};
+use crate::{checkout, command, database_engine};
 
 /// A deployment of one process on loopback, proven at its own TLS listener.
 const ENV: &str = "\
@@ -64,17 +63,9 @@ pub fn down() -> Result<ExitCode> {
 
 /// Always both: with one of them alone Cargo would resolve other features and build the dependencies again.
 fn build(root: &Path) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     command::run(
-        Command::new(cargo)
-            .args([
-                "build",
-                "--locked",
-                "--package",
-                "agnes-ops",
-                "--package",
-                "agnesd",
-            ])
+        database_engine::cargo("build")
+            .args(["--locked", "--package", "agnes-ops", "--package", "agnesd"])
             .current_dir(root),
     )
 }

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod checkout;
 pub mod command;
 pub mod components;
+pub mod database_engine;
 pub mod deployment;
 pub mod docs;
 pub mod engine;

