@@ -86,3 +86,14 @@ impl Engine {
         &[]
     }
 }
+
+impl OpenError {
+    /// x
+    pub fn exit_code(&self) -> u8 {
+        1
+    }
+    /// x
+    pub fn hint(&self) -> Option<&'static str> {
+        None
+    }
+}
