@@ -111,7 +111,7 @@ impl App {
     pub(crate) fn reload_keys(&self) -> Result<Vec<String>, String> {
         let deployment = &self.deployment;
         let loaded = agnes_config::load::load(&deployment.dir, deployment.env.iter().cloned(), &[]);
-        let settings = loaded.into_settings().map_err(|invalid| {
+        let settings = loaded.into_server_settings().map_err(|invalid| {
             let problems: Vec<String> = invalid.0.iter().map(ToString::to_string).collect();
             problems.join("; ")
         })?;

@@ -29,7 +29,7 @@ use clap::Parser;
 use serve::Failed;
 
 /// The settings are invalid (`EX_CONFIG`).
-const EXIT_CONFIG: u8 = 78;
+pub(crate) const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
