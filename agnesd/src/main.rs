@@ -7,7 +7,12 @@
 
 mod app;
 mod cli;
+mod client_address;
 mod error;
+mod guard;
+mod limits;
+mod metrics;
+mod middleware;
 mod process;
 mod router;
 mod routes;
