@@ -24,6 +24,10 @@ use crate::tls::Served;
 
 mod instance;
 mod listen;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "there is no setting for its address yet")
+)]
 mod metrics;
 mod notify;
 
@@ -128,8 +132,8 @@ fn count() -> Result<Arc<Metrics>, Failed> {
 /// How requests are taken in.
 fn edge(metrics: &Arc<Metrics>) -> Edge {
     Edge {
-        proxies: TrustedProxies::default(),
-        origins: Origins::default(),
+        proxies: TrustedProxies::new(Vec::new()),
+        origins: Origins::new(Vec::<String>::new()),
         max_body_bytes: 1024 * 1024,
         body_deadline: middleware::BODY_DEADLINE,
         metrics: Arc::clone(metrics),
