@@ -303,6 +303,11 @@ async fn long_addresses_and_large_heads_are_refused() {
         problem(send(request("GET", &query, STRANGER, &[])).await).await,
         414
     );
+    let host = format!("http://{}/ok/1", "a".repeat(MAX_URL));
+    assert_eq!(
+        problem(send(request("GET", &host, STRANGER, &[])).await).await,
+        414
+    );
     let value = vec![b'a'; MAX_HEADERS - 1];
     assert_eq!(
         send(request("GET", "/ok/1", STRANGER, &[("x", &value)]))

@@ -55,3 +55,23 @@ async fn a_taken_address_is_fatal_only_if_somebody_set_it() {
         (address, 16)
     );
 }
+
+#[tokio::test]
+async fn a_scrape_over_the_wire_is_one_answer_and_a_stop_ends_it() {
+    let metrics = Arc::new(Metrics::new("1.2.3", "").unwrap());
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listener = listen(any, Chosen::BySetting).await.unwrap().unwrap();
+    let address = listener.address;
+    let (stop, stopping) = tokio::sync::watch::channel(());
+    let accepting = tokio::spawn(listener.accept(router(metrics), stopping));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{address}/metrics");
+    let text = client.get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(
+        text.contains("agnes_build_info{commit=\"\",version=\"1.2.3\"} 1\n"),
+        "{text}"
+    );
+    stop.send(()).unwrap();
+    accepting.await.unwrap();
+    assert!(client.get(&url).send().await.is_err());
+}
