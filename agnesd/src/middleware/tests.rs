@@ -59,7 +59,12 @@ fn app(edge: Edge) -> Router {
         )
         .route(
             "/bare",
-            get(|| async { (StatusCode::CONFLICT, [("retry-after", "7")]) }),
+            get(|| async {
+                (
+                    StatusCode::CONFLICT,
+                    [("retry-after", "7"), ("content-length", "0")],
+                )
+            }),
         );
     wrap(
         router.fallback(async || Problem::no_such_route()),
