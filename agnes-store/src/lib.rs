@@ -4,15 +4,55 @@
 //!
 //! Does not: see an HTTP type, decide who may do what.
 
+pub mod audit;
+pub mod clock;
+mod directory;
 mod engine;
+mod error;
+pub mod groups;
+mod hex;
+mod hold;
+mod id;
+pub mod jobs;
+pub mod links;
 mod migrations;
 pub mod offline;
+mod readers;
+pub mod sessions;
+pub mod settings;
+mod store;
+pub mod tokens;
+pub mod users;
+mod writer;
 
+use duckdb::types::{TimeUnit, Value};
+use time::OffsetDateTime;
+
+pub use directory::Directory;
 pub use engine::attach::Limits;
-pub use engine::child::{Failure, Task, answer, perform};
+pub use engine::child::{Cause, Failure, Task, answer, perform};
 pub use engine::copy::{Copied, copy};
 pub use engine::error::OpenError;
 pub use engine::recovery::{RecoveryNote, take_recovery_note};
-pub use engine::{DATABASE, Options};
+pub use engine::{DATABASE, Migrated, Options};
+pub use error::{Error, Result};
+pub use hold::Hold;
+pub use id::Id;
 #[doc(hidden)]
 pub use migrations::{Migration, Migrations};
+pub use store::Store;
+
+/// What the database is called inside the engine: the file's own name would collide with the engine's catalog `system`.
+pub(crate) const CATALOG: &str = "agnes";
+/// Makes [`CATALOG`] what names without a catalog mean.
+pub(crate) const USE_CATALOG: &str = "USE agnes";
+
+/// A time as a statement's parameter.
+pub(crate) fn timestamp(time: OffsetDateTime) -> Value {
+    Value::Timestamp(TimeUnit::Microsecond, clock::to_micros(time))
+}
+
+/// As [`timestamp`], or NULL.
+pub(crate) fn optional_timestamp(time: Option<OffsetDateTime>) -> Value {
+    time.map_or(Value::Null, timestamp)
+}

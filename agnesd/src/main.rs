@@ -7,6 +7,7 @@
 
 mod app;
 mod cli;
+mod db;
 mod error;
 mod process;
 mod router;
@@ -25,9 +26,17 @@ const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let cli::Verb::Serve = cli.verb.unwrap_or(cli::Verb::Serve);
+    let verb = cli.verb.unwrap_or(cli::Verb::Serve);
     if let Err(why) = process::harden() {
         return fail(&Failed::new(format!("{why}; nothing was started")));
+    }
+    if let cli::Verb::Db(db) = &verb {
+        if let Some(exit) = db::child(db) {
+            return exit;
+        }
+        if db::file(db).is_some() {
+            return db::run(db, None);
+        }
     }
     let env: Vec<_> = std::env::vars_os().collect();
     let from_env = || {
@@ -54,6 +63,9 @@ fn main() -> ExitCode {
     }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if let cli::Verb::Db(db) = &verb {
+        return db::run(db, Some(&settings.state_dir));
     }
     match serve::run(&settings) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,118 @@
+//! One-time sign-in links.
+//!
+//! Always true: kept as a hash; of any number of uses at once exactly one wins, in the commit that begins its session.
+//!
+//! Does not: send or show a link.
+
+use std::sync::Arc;
+
+use duckdb::params;
+use time::OffsetDateTime;
+
+use crate::audit::{Event, Origin};
+use crate::sessions::{Method, Session};
+use crate::users::{Kind, User, resource};
+use crate::{Error, Id, Result, Store, timestamp};
+
+/// One link that was not used yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInLink {
+    /// Its name.
+    pub id: Id,
+    /// Who signs in with it.
+    pub user_id: Id,
+    /// SHA-256 of its secret, hex.
+    pub hash: String,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+}
+
+impl Store {
+    /// Makes a link for a person; earlier ones of the same person end.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for nobody, a disabled user or the scheduler.
+    pub async fn create_sign_in_link(
+        &self,
+        origin: Origin,
+        email: &str,
+        hash: String,
+        expires_at: OffsetDateTime,
+    ) -> Result<Arc<User>> {
+        let email = crate::users::normal_email(email)?;
+        self.act(move |txn| {
+            let user = txn.directory.user_by_email(&email).cloned();
+            let user = user
+                .filter(|user| user.kind == Kind::Person && !user.disabled)
+                .ok_or(Error::NotFound("user"))?;
+            let old = txn.directory.links.values();
+            let old: Vec<Arc<SignInLink>> = old.filter(|l| l.user_id == user.id).cloned().collect();
+            for link in old {
+                txn.remove_link(&link)?;
+            }
+            let link = SignInLink {
+                id: Id::new(),
+                user_id: user.id,
+                hash: hash.clone(),
+                expires_at,
+            };
+            txn.execute(
+                "INSERT INTO sign_in_links (id, user_id, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+                params![
+                    link.id.to_string(),
+                    link.user_id.to_string(),
+                    link.hash,
+                    timestamp(txn.now),
+                    timestamp(link.expires_at)
+                ],
+            )?;
+            txn.directory.put_link(link);
+            txn.audit(&origin, Event::done("sign_in_link.issued", resource(&user)));
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Uses a link up and begins a session.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] when it is unknown, used, expired, or its user disabled.
+    pub async fn use_sign_in_link(
+        &self,
+        origin: Origin,
+        hash: String,
+        refresh_hash: String,
+        expires_at: OffsetDateTime,
+    ) -> Result<(Arc<Session>, Arc<User>)> {
+        self.act(move |txn| {
+            let link = txn.directory.links.get(&hash).cloned();
+            let link = link.ok_or(Error::Credential)?;
+            let user = txn.user(link.user_id)?;
+            if user.disabled || link.expires_at <= txn.now {
+                return Err(Error::Credential);
+            }
+            txn.remove_link(&link)?;
+            let session =
+                txn.begin_session(&origin, &user, Method::Link, &refresh_hash, expires_at)?;
+            Ok((session, user))
+        })
+        .await
+    }
+}
+
+impl crate::writer::Txn<'_> {
+    pub(crate) fn remove_link(&mut self, link: &SignInLink) -> Result<()> {
+        self.execute(
+            "DELETE FROM sign_in_links WHERE id = ?",
+            params![link.id.to_string()],
+        )?;
+        self.directory.links.remove_mut(&link.hash);
+        Ok(())
+    }
+}
+
+impl crate::Directory {
+    pub(crate) fn put_link(&mut self, link: SignInLink) {
+        self.links.insert_mut(link.hash.clone(), Arc::new(link));
+    }
+}

@@ -1,0 +1,244 @@
+//! Sessions: a sign-in by a person, and the family of refresh tokens that goes on from it.
+//!
+//! Always true: one refresh token of a family is valid at a time, kept as a hash; whoever shows another one of it ends the
+//! family, for one of two holders stole it.
+//!
+//! Does not: make or sign tokens.
+
+use std::sync::Arc;
+
+use duckdb::params;
+use time::OffsetDateTime;
+
+use crate::audit::{Event, Origin, Outcome};
+use crate::users::{User, resource};
+use crate::writer::Txn;
+use crate::{Error, Id, Result, Store, timestamp};
+
+/// How a person signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// By password.
+    Password,
+    /// By a one-time link.
+    Link,
+}
+
+impl Method {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Link => "link",
+        }
+    }
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its name, in every access token of it.
+    pub id: Id,
+    /// Whose it is.
+    pub user_id: Id,
+    /// How it began.
+    pub method: Method,
+    /// SHA-256 of the refresh token that is valid now, hex.
+    pub refresh_hash: String,
+    /// When it began.
+    pub created_at: OffsetDateTime,
+    /// When its refresh token was last exchanged.
+    pub refreshed_at: OffsetDateTime,
+    /// When its refresh token ends.
+    pub expires_at: OffsetDateTime,
+}
+
+/// What presenting a refresh token came to.
+#[derive(Debug, Clone)]
+pub enum Refreshed {
+    /// The family goes on.
+    Session(Arc<Session>, Arc<User>),
+    /// The token was used before: the family has ended.
+    Reused,
+}
+
+impl Store {
+    /// Begins a session. `password_hash` is the one that the password was checked against: if it was changed meanwhile the
+    /// sign-in does not count.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] when the user may not sign in any more.
+    pub async fn start_session(
+        &self,
+        origin: Origin,
+        user: &User,
+        method: Method,
+        refresh_hash: String,
+        expires_at: OffsetDateTime,
+    ) -> Result<Arc<Session>> {
+        let (id, epoch) = (user.id, user.epoch);
+        self.act(move |txn| {
+            let user = txn.user(id)?;
+            if user.disabled || user.epoch != epoch {
+                return Err(Error::Credential);
+            }
+            txn.begin_session(&origin, &user, method, &refresh_hash, expires_at)
+        })
+        .await
+    }
+
+    /// Exchanges a refresh token for the next one.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] when there is no such session, it has expired, or its user is disabled.
+    pub async fn refresh_session(
+        &self,
+        origin: Origin,
+        id: Id,
+        presented_hash: String,
+        next_hash: String,
+        expires_at: OffsetDateTime,
+    ) -> Result<Refreshed> {
+        self.act(move |txn| {
+            let session = txn.directory.session(id).cloned();
+            let session = session.ok_or(Error::Credential)?;
+            let user = txn.user(session.user_id)?;
+            if user.disabled || session.expires_at <= txn.now {
+                return Err(Error::Credential);
+            }
+            let origin = Origin {
+                actor: user.email.clone(),
+                ..origin.clone()
+            };
+            if session.refresh_hash != presented_hash {
+                txn.remove_session(id)?;
+                let event = Event::done("session.reuse_detected", format!("session:{id}"));
+                txn.audit(&origin, event.ended(Outcome::Denied));
+                return Ok(Refreshed::Reused);
+            }
+            let session = Session {
+                refresh_hash: next_hash.clone(),
+                refreshed_at: txn.now,
+                expires_at,
+                ..Session::clone(&session)
+            };
+            txn.execute(
+                "UPDATE sessions SET refresh_hash = ?, refreshed_at = ?, expires_at = ? WHERE id = ?",
+                params![
+                    session.refresh_hash,
+                    timestamp(session.refreshed_at),
+                    timestamp(session.expires_at),
+                    id.to_string()
+                ],
+            )?;
+            txn.audit(&origin, Event::done("token.refreshed", format!("session:{id}")));
+            Ok(Refreshed::Session(txn.directory.put_session(session), user))
+        })
+        .await
+    }
+
+    /// Ends one session; one that has ended already is fine.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn end_session(&self, origin: Origin, id: Id) -> Result<()> {
+        self.act(move |txn| {
+            if txn.directory.session(id).is_some() {
+                txn.remove_session(id)?;
+                txn.audit(
+                    &origin,
+                    Event::done("session.ended", format!("session:{id}")),
+                );
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends all sessions of a user, and every access token that was issued to it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn end_all_sessions(&self, origin: Origin, user: Id) -> Result<()> {
+        self.act(move |txn| {
+            let user = txn.bump_epoch(user)?;
+            let ended = txn.end_sessions_of(user.id)?;
+            let event = Event::done("session.all_ended", resource(&user));
+            txn.audit(&origin, event.with("sessions", ended));
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Txn<'_> {
+    pub(crate) fn begin_session(
+        &mut self,
+        origin: &Origin,
+        user: &User,
+        method: Method,
+        refresh_hash: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<Arc<Session>> {
+        let session = Session {
+            id: Id::new(),
+            user_id: user.id,
+            method,
+            refresh_hash: refresh_hash.to_owned(),
+            created_at: self.now,
+            refreshed_at: self.now,
+            expires_at,
+        };
+        self.execute(
+            "INSERT INTO sessions (id, user_id, method, refresh_hash, created_at, refreshed_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![
+                session.id.to_string(),
+                session.user_id.to_string(),
+                method.as_str(),
+                session.refresh_hash,
+                timestamp(session.created_at),
+                timestamp(session.refreshed_at),
+                timestamp(session.expires_at)
+            ],
+        )?;
+        let origin = Origin {
+            actor: user.email.clone(),
+            ..origin.clone()
+        };
+        let event = Event::done("token.issued", format!("session:{}", session.id));
+        self.audit(
+            &origin,
+            event
+                .with("kind", "session")
+                .with("method", method.as_str()),
+        );
+        Ok(self.directory.put_session(session))
+    }
+
+    /// Ends a user's sessions; how many there were.
+    pub(crate) fn end_sessions_of(&mut self, user: Id) -> Result<usize> {
+        let of_user = self.directory.sessions.values();
+        let ids: Vec<Id> = of_user
+            .filter(|session| session.user_id == user)
+            .map(|session| session.id)
+            .collect();
+        for id in &ids {
+            self.remove_session(*id)?;
+        }
+        Ok(ids.len())
+    }
+
+    pub(crate) fn remove_session(&mut self, id: Id) -> Result<()> {
+        self.execute("DELETE FROM sessions WHERE id = ?", params![id.to_string()])?;
+        self.directory.sessions.remove_mut(&id);
+        Ok(())
+    }
+}
+
+impl crate::Directory {
+    pub(crate) fn put_session(&mut self, session: Session) -> Arc<Session> {
+        let session = Arc::new(session);
+        self.sessions.insert_mut(session.id, Arc::clone(&session));
+        session
+    }
+}

@@ -1,0 +1,78 @@
+//! What administrators set while the server runs.
+//!
+//! Always true: a value is durable with the row that says who set it.
+//!
+//! Does not: know which keys there are or what a sound value is.
+
+use std::sync::Arc;
+
+use duckdb::params;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::audit::{Event, Origin};
+use crate::{Result, Store, timestamp};
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// When it was set.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+    /// Who set it.
+    pub updated_by: String,
+}
+
+impl Store {
+    /// Sets one.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn set_setting(
+        &self,
+        origin: Origin,
+        key: &str,
+        value: String,
+    ) -> Result<Arc<Setting>> {
+        let key = key.to_owned();
+        self.act(move |txn| {
+            let setting = Setting {
+                key: key.clone(),
+                value: value.clone(),
+                updated_at: txn.now,
+                updated_by: origin.actor.clone(),
+            };
+            let values = params![
+                setting.value,
+                timestamp(setting.updated_at),
+                setting.updated_by,
+                setting.key
+            ];
+            let sql = if txn.directory.setting(&key).is_some() {
+                "UPDATE settings SET value = ?, updated_at = ?, updated_by = ? WHERE key = ?"
+            } else {
+                "INSERT INTO settings (value, updated_at, updated_by, key) VALUES (?, ?, ?, ?)"
+            };
+            txn.execute(sql, values)?;
+            txn.audit(
+                &origin,
+                Event::done("config.changed", format!("config:{key}")),
+            );
+            Ok(txn.directory.put_setting(setting))
+        })
+        .await
+    }
+}
+
+impl crate::Directory {
+    pub(crate) fn put_setting(&mut self, setting: Setting) -> Arc<Setting> {
+        let setting = Arc::new(setting);
+        self.settings
+            .insert_mut(setting.key.clone(), Arc::clone(&setting));
+        setting
+    }
+}

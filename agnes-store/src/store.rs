@@ -1,0 +1,406 @@
+//! The open store: what the server holds.
+//!
+//! Always true: what is asked often comes from memory and never waits for the engine; closing finishes what was accepted,
+//! folds the WAL in and lets the file go.
+//!
+//! Does not: open the file itself (`engine` does), know the acts (the aggregates' files do).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use crate::audit::chain;
+use crate::audit::query::{self, Filter};
+use crate::audit::refusals::{Refusals, Which};
+use crate::audit::{Event, Origin, Row};
+use crate::directory::{Directory, load};
+use crate::engine::{Engine, OpenError, Options};
+use crate::hold::{Hold, HoldFile};
+use crate::readers::Readers;
+use crate::tokens::LastUses;
+use crate::writer::{Published, State, Txn, WhileHeld, Writer};
+use crate::{Error, Result, clock};
+
+/// One open database.
+#[derive(Debug)]
+pub struct Store {
+    // before the engine: threads end while the engine is there
+    pub(crate) writer: Writer,
+    readers: Arc<Readers>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) last_uses: LastUses,
+    refusals: Refusals,
+    engine: Engine,
+}
+
+/// How many things there are, for status and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Figures {
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+    /// Bytes of the database file.
+    pub file_bytes: u64,
+    /// Users, system users included.
+    pub users: usize,
+    /// Rows of the audit log since the beginning.
+    pub audit_rows: i64,
+}
+
+impl Store {
+    /// Opens the database below `options.state_dir`, migrates it and reads what is held in memory. `run_dir` is where the
+    /// hold is. Blocking.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is left locked.
+    pub fn open(options: &Options, run_dir: &Path) -> std::result::Result<Self, OpenError> {
+        let engine = Engine::open(options)?;
+        Self::over(engine, run_dir).map_err(|why| OpenError::Contents {
+            path: options.state_dir.join("system.duckdb"),
+            why: why.to_string(),
+        })
+    }
+
+    fn over(engine: Engine, run_dir: &Path) -> Result<Self> {
+        let connection = engine.connect()?;
+        let hold_file = HoldFile::in_dir(run_dir)?;
+        let published = Arc::new(Published::default());
+        published
+            .directory
+            .store(Arc::new(load::load(&connection)?));
+        published
+            .head
+            .store(Arc::new(chain::load_head(&connection)?));
+        published.hold.store(hold_file.read()?.map(Arc::new));
+        let writer = Writer::start(State {
+            connection,
+            published: Arc::clone(&published),
+            hold_file,
+        })?;
+        Ok(Self {
+            writer,
+            readers: Arc::new(Readers::new(engine.connect()?)),
+            published,
+            last_uses: LastUses::default(),
+            refusals: Refusals::default(),
+            engine,
+        })
+    }
+
+    /// What is known now; a value that does not change while it is looked at.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.published.directory.load_full()
+    }
+
+    /// The schema's version.
+    pub fn schema(&self) -> u32 {
+        self.engine.schema()
+    }
+
+    /// What happened while the file was opened, a line each.
+    pub fn notes(&self) -> &[String] {
+        self.engine.notes()
+    }
+
+    /// An act of a caller: refused while writes are held.
+    pub(crate) async fn act<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Txn<'_>) -> Result<T> + Send + 'static,
+    {
+        self.writer.act(WhileHeld::Refuse, work).await
+    }
+
+    /// The group Admin, the roles that the program asks for and the scheduler's user: made when they are not there.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn ensure(&self, roles: &'static [(&'static str, &'static str)]) -> Result<()> {
+        self.ensure_built_in(roles).await?;
+        self.ensure_scheduler().await.map(drop)
+    }
+
+    /// Adds a row to the audit log that is about no other write.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn record(&self, origin: Origin, event: Event) -> Result<()> {
+        self.writer
+            .act(WhileHeld::Write, move |txn| {
+                txn.audit(&origin, event.clone());
+                Ok(())
+            })
+            .await
+    }
+
+    /// Counts a refused credential; it becomes a row when its minute is over (see [`Store::write_refusals`]).
+    pub fn refused(&self, origin: &Origin, kind: &'static str, resource: &str) {
+        self.refusals.count(origin, kind, resource);
+    }
+
+    /// Writes the refusals whose minute is over; nothing while writes are held.
+    ///
+    /// # Errors
+    /// As any write; what could not be written is kept.
+    pub async fn write_refusals(&self) -> Result<()> {
+        if self.held().is_some() || !self.refusals.are_due(clock::now()) {
+            return Ok(());
+        }
+        self.flush_refusals(Which::Over).await
+    }
+
+    async fn flush_refusals(&self, which: Which) -> Result<()> {
+        let taken = self.refusals.take(clock::now(), which);
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let again = taken.clone();
+        let written = self.act(move |txn| taken.write(txn)).await;
+        if written.is_err() {
+            self.refusals.put_back(again);
+        }
+        written
+    }
+
+    /// A page of the audit log, newest first, and the cursor of the next page. Refusals that are no rows yet stand on the
+    /// first page.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn audit_page(
+        &self,
+        filter: Filter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<(Vec<Row>, Option<i64>)> {
+        let limit = limit.clamp(1, query::LARGEST_PAGE);
+        let mut rows: Vec<Row> = match before {
+            None => {
+                let waiting = self.refusals.rows().into_iter();
+                waiting.filter(|row| filter.matches(row)).collect()
+            }
+            Some(_) => Vec::new(),
+        };
+        rows.truncate(limit);
+        let room = limit - rows.len();
+        let stored = if room > 0 {
+            self.read(move |connection| query::page(connection, &filter, before, room))
+                .await?
+        } else {
+            Vec::new()
+        };
+        let full = stored.len() == room;
+        let next = stored.last().map(|row| row.seq).filter(|_| full);
+        let next = if room == 0 { Some(i64::MAX) } else { next };
+        rows.extend(stored);
+        Ok((rows, next))
+    }
+
+    /// Reads with a connection of its own, off the runtime's threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&duckdb::Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let _permit = self.readers.permit().await?;
+        let readers = Arc::clone(&self.readers);
+        tokio::task::spawn_blocking(move || readers.read(work))
+            .await
+            .map_err(|crash| Error::Engine(format!("a reader ended: {crash}")))?
+    }
+
+    /// The hold in force.
+    pub fn held(&self) -> Option<Hold> {
+        self.published.hold.load().as_deref().cloned()
+    }
+
+    /// Holds writes: returns when everything accepted before is durable. Holding again under the same id is fine.
+    ///
+    /// # Errors
+    /// [`Error::Held`] by another id; [`Error::Engine`] when the hold cannot be made durable.
+    pub async fn hold(&self, hold: Hold) -> Result<Hold> {
+        self.writer
+            .alone(move |state| {
+                if let Some(there) = state.published.hold.load().as_deref() {
+                    if there.id == hold.id {
+                        return Ok(there.clone());
+                    }
+                    return Err(Error::Held(there.clone()));
+                }
+                state.hold_file.write(&hold)?;
+                state.published.hold.store(Some(Arc::new(hold.clone())));
+                Ok(hold)
+            })
+            .await
+    }
+
+    /// Releases the hold of this id, or any when `id` is `None`; `None` back: nothing was held.
+    ///
+    /// # Errors
+    /// [`Error::Held`] by another id.
+    pub async fn release(&self, id: Option<String>) -> Result<Option<Hold>> {
+        self.writer
+            .alone(move |state| {
+                let Some(there) = state.published.hold.load_full() else {
+                    return Ok(None);
+                };
+                if id.is_some_and(|id| id != there.id) {
+                    return Err(Error::Held(Hold::clone(&there)));
+                }
+                state.hold_file.remove()?;
+                state.published.hold.store(None);
+                Ok(Some(Hold::clone(&there)))
+            })
+            .await
+    }
+
+    /// Whether a write would succeed: one is made and rolled back (S11). Works while writes are held.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub async fn probe(&self) -> Result<()> {
+        self.writer
+            .alone(|state| {
+                let connection = &state.connection;
+                connection.execute_batch("BEGIN TRANSACTION")?;
+                let wrote = connection.execute(
+                    "INSERT INTO settings (key, value, updated_at, updated_by) VALUES ('probe', '', ?, 'server')",
+                    [crate::timestamp(clock::now())],
+                );
+                connection.execute_batch("ROLLBACK")?;
+                Ok(wrote.map(drop)?)
+            })
+            .await
+    }
+
+    /// Writes, reads back and deletes one value, each durable and each seen by another connection. Works while held.
+    ///
+    /// # Errors
+    /// Which of the three failed.
+    pub async fn canary(&self) -> Result<()> {
+        let value = crate::Id::new().to_string();
+        let written = value.clone();
+        self.writer
+            .alone(move |state| {
+                let values = duckdb::params![written, crate::timestamp(clock::now())];
+                state.connection.execute(
+                    "INSERT INTO settings (key, value, updated_at, updated_by) VALUES ('canary-' || ?1, ?1, ?2, 'server')",
+                    values,
+                )?;
+                Ok(())
+            })
+            .await?;
+        let wanted = value.clone();
+        let read = self
+            .read(move |connection| {
+                Ok(connection.query_row(
+                    "SELECT count(*) FROM settings WHERE key = 'canary-' || ?1 AND value = ?1",
+                    [wanted],
+                    |row| row.get::<_, i64>(0),
+                )?)
+            })
+            .await;
+        let deleted = self
+            .writer
+            .alone(move |state| {
+                let sql = "DELETE FROM settings WHERE key = 'canary-' || ?1";
+                Ok(state.connection.execute(sql, [value])?)
+            })
+            .await;
+        match (read?, deleted?) {
+            (1, 1) => Ok(()),
+            (read, deleted) => Err(Error::Engine(format!(
+                "canary: written once, read {read} times, deleted {deleted} times"
+            ))),
+        }
+    }
+
+    /// Folds the WAL into the file.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.writer
+            .alone(|state| {
+                state.connection.execute_batch("CHECKPOINT agnes")?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// How much there is. Looks at file sizes by name, never opens the file.
+    pub fn figures(&self) -> Figures {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let mut wal = self.engine.path().as_os_str().to_owned();
+        wal.push(".wal");
+        Figures {
+            wal_bytes: size(Path::new(&wal)),
+            file_bytes: size(self.engine.path()),
+            users: self.directory().users.size(),
+            audit_rows: self.published.head.load().seq,
+        }
+    }
+
+    /// The number and hash of the audit log's last row.
+    pub fn audit_head(&self) -> (i64, String) {
+        let head = self.published.head.load();
+        (head.seq, head.hash.clone())
+    }
+
+    /// Removes what has expired: sessions and links. Personal tokens stay for their owners to see.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn expire(&self) -> Result<usize> {
+        self.writer
+            .act(WhileHeld::Refuse, |txn| {
+                let now = txn.now;
+                let expired = |at: OffsetDateTime| at <= now;
+                let sessions = txn.directory.sessions.values();
+                let sessions: Vec<_> = sessions
+                    .filter(|session| expired(session.expires_at))
+                    .map(|session| session.id)
+                    .collect();
+                for id in &sessions {
+                    txn.remove_session(*id)?;
+                }
+                let links = txn.directory.links.values();
+                let links: Vec<_> = links
+                    .filter(|link| expired(link.expires_at))
+                    .cloned()
+                    .collect();
+                for link in &links {
+                    txn.remove_link(link)?;
+                }
+                Ok(sessions.len() + links.len())
+            })
+            .await
+    }
+
+    /// Finishes what was accepted, writes what is buffered, folds the WAL in and lets the file go.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the WAL could not be folded in: the next start replays it.
+    pub async fn close(self) -> Result<()> {
+        if self.held().is_none() {
+            let (uses, refusals) = (
+                self.write_last_uses().await,
+                self.flush_refusals(Which::All).await,
+            );
+            for why in [uses.err(), refusals.err()].into_iter().flatten() {
+                tracing::warn!("store: what was buffered is lost: {why}");
+            }
+        }
+        let checkpoint = self.checkpoint().await;
+        let closed = tokio::task::spawn_blocking(move || {
+            self.writer.stop();
+            drop(self);
+        });
+        closed
+            .await
+            .map_err(|crash| Error::Engine(format!("close: {crash}")))?;
+        checkpoint
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! The store through its own functions, on a real file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::users::NewUser;
+
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn open(&self) -> Arc<Store> {
+        let options = Options {
+            state_dir: self.dir.path().to_owned(),
+            memory_limit_bytes: 256 << 20,
+            threads: 2,
+            program: PathBuf::from("/bin/false"),
+            release: "test".to_owned(),
+        };
+        Arc::new(Store::open(&options, &self.dir.path().join("run")).unwrap())
+    }
+}
+
+async fn close(store: Arc<Store>) {
+    Arc::into_inner(store).unwrap().close().await.unwrap();
+}
+
+fn origin() -> Origin {
+    Origin {
+        actor: "anonymous".to_owned(),
+        ip: "192.0.2.1".to_owned(),
+        user_agent: "test".to_owned(),
+        request_id: "1".to_owned(),
+    }
+}
+
+fn person(email: &str) -> NewUser {
+    NewUser {
+        email: email.to_owned(),
+        name: String::new(),
+        password_hash: Some("$argon2id$".to_owned()),
+        groups: Vec::new(),
+    }
+}
+
+async fn all_rows(store: &Store) -> Vec<Row> {
+    store
+        .audit_page(Filter::default(), None, 1000)
+        .await
+        .unwrap()
+        .0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a04_of_a_hundred_bootstraps_at_once_exactly_one_wins() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let mut tries = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let store = Arc::clone(&store);
+        tries.spawn(async move {
+            let email = format!("admin{n}@example.com");
+            store
+                .bootstrap(origin(), &email, "$argon2id$".to_owned(), None)
+                .await
+        });
+    }
+    let results = tries.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(
+        results
+            .iter()
+            .all(|result| matches!(result, Ok(_) | Err(Error::AlreadyBootstrapped)))
+    );
+    // the losers left no user behind: the winner and the scheduler
+    assert_eq!(store.directory().all_users().len(), 2);
+    let winner = results.into_iter().find_map(Result::ok).unwrap();
+    close(store).await;
+
+    let store = place.open();
+    assert!(store.directory().is_admin(winner.id));
+    assert_eq!(store.directory().user(winner.id).unwrap(), &winner);
+    let rows = all_rows(&store).await;
+    let bootstraps = rows.iter().filter(|row| row.action == "auth.bootstrapped");
+    assert_eq!(bootstraps.count(), 1);
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a09_the_last_admin_stays_whoever_removes_it_and_however_many_try() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let mut admins = Vec::new();
+    for n in 0..50 {
+        let mut new = person(&format!("a{n}@example.com"));
+        new.groups.push(crate::groups::ADMIN.to_owned());
+        admins.push(store.create_user(origin(), new).await.unwrap().id);
+    }
+    let mut tries = tokio::task::JoinSet::new();
+    for id in admins.iter().copied() {
+        let (one, two) = (Arc::clone(&store), Arc::clone(&store));
+        tries.spawn(async move { one.set_user_disabled(origin(), id, true).await.map(drop) });
+        tries.spawn(async move { two.remove_member(origin(), crate::groups::ADMIN, id).await });
+    }
+    tries.join_all().await;
+    let directory = store.directory();
+    assert_eq!(directory.admins_who_can_sign_in(None), 1);
+    let left = admins.iter().find(|id| {
+        directory.is_admin(**id) && directory.user(**id).is_some_and(|user| user.can_sign_in())
+    });
+    let refused = store
+        .set_user_disabled(origin(), *left.unwrap(), true)
+        .await;
+    assert!(matches!(refused, Err(Error::LastAdmin)), "{refused:?}");
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_act_costs_its_batch_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let mut tries = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let store = Arc::clone(&store);
+        // every second address is taken twice
+        tries.spawn(async move {
+            let email = format!("u{}@example.com", n / 2);
+            store.create_user(origin(), person(&email)).await
+        });
+    }
+    let results = tries.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 100);
+    let rows = all_rows(&store).await;
+    let created = rows.iter().filter(|row| row.action == "user.created");
+    assert_eq!(created.count(), 100);
+    // numbered without a gap
+    let mut seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    seqs.reverse();
+    assert_eq!(
+        seqs,
+        (1..=i64::try_from(rows.len()).unwrap()).collect::<Vec<_>>()
+    );
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_that_fails_inside_the_engine_is_rolled_back_alone() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let mut tries = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let store = Arc::clone(&store);
+        tries.spawn(async move {
+            if n % 4 == 0 {
+                let broken = store.act(|txn| txn.execute("INSERT INTO nowhere VALUES (1)", []));
+                return broken.await.map(drop);
+            }
+            let created = store.create_user(origin(), person(&format!("u{n}@example.com")));
+            created.await.map(drop)
+        });
+    }
+    let results = tries.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 30);
+    assert_eq!(store.directory().all_users().len(), 31);
+    close(store).await;
+    assert_eq!(place.open().directory().all_users().len(), 31);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stops_writes_survives_a_restart_and_ends_only_by_its_holder() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let hold = Hold {
+        id: "upgrade-1".to_owned(),
+        since: "2026-01-01T00:00:00Z".to_owned(),
+        by: "agnes-ops upgrade".to_owned(),
+    };
+    store.hold(hold.clone()).await.unwrap();
+    let refused = store.create_user(origin(), person("a@example.com")).await;
+    assert!(matches!(refused, Err(Error::Held(_))), "{refused:?}");
+    store.probe().await.unwrap();
+    store.canary().await.unwrap();
+    store.refused(&origin(), "password", "user:a@example.com");
+    close(store).await;
+
+    let store = place.open();
+    assert_eq!(store.held(), Some(hold));
+    let stranger = store.release(Some("other".to_owned())).await;
+    assert!(matches!(stranger, Err(Error::Held(_))));
+    store.release(Some("upgrade-1".to_owned())).await.unwrap();
+    store
+        .create_user(origin(), person("a@example.com"))
+        .await
+        .unwrap();
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_one_address_kind_and_minute_share_a_row_and_are_seen_at_once() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    for _ in 0..5 {
+        store.refused(&origin(), "password", "user:a@example.com");
+    }
+    let filter = Filter {
+        action: Some("auth.failed".to_owned()),
+        ..Filter::default()
+    };
+    let (rows, _) = store.audit_page(filter.clone(), None, 10).await.unwrap();
+    // a minute may have ended in between
+    assert_eq!(rows.iter().map(|row| row.count).sum::<i64>(), 5);
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    store.flush_refusals(Which::All).await.unwrap();
+    let (rows, _) = store.audit_page(filter, None, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
+    assert!(rows.iter().all(|row| row.seq > 0));
+    close(store).await;
+}

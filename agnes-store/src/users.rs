@@ -1,0 +1,429 @@
+//! Users: people, and the scheduler.
+//!
+//! Always true: an address stands once, whatever its case (A07); a user is never deleted, for the log names it; disabling
+//! ends sessions and tokens in the same commit (A08); the last person who is admin and can sign in stays (A09).
+//!
+//! Does not: hash passwords.
+
+use std::sync::Arc;
+
+use duckdb::params;
+use time::OffsetDateTime;
+
+use crate::audit::{Event, Origin};
+use crate::groups::ADMIN;
+use crate::writer::{Txn, WhileHeld};
+use crate::{Error, Id, Result, Store, timestamp};
+
+/// The synthetic user that the scheduler's secret stands for.
+pub const SCHEDULER_EMAIL: &str = "scheduler@system.local";
+
+/// The longest address, RFC 5321 section 4.5.3.1.3 less the brackets.
+const LONGEST_EMAIL: usize = 254;
+
+/// Who or what a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Somebody who signs in.
+    Person,
+    /// Part of the deployment; never signs in.
+    System,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::System => "system",
+        }
+    }
+}
+
+/// One user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name for programs.
+    pub id: Id,
+    /// Its name for people, normal (see [`normal_email`]).
+    pub email: String,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Person or system.
+    pub kind: Kind,
+    /// PHC string; `None`: no sign-in by password.
+    pub password_hash: Option<String>,
+    /// May not call.
+    pub disabled: bool,
+    /// Tokens of an older epoch are refused.
+    pub epoch: i64,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("email", &self.email)
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl User {
+    /// Whether there is a way in for this person.
+    pub fn can_sign_in(&self) -> bool {
+        !self.disabled && self.password_hash.is_some()
+    }
+}
+
+/// What a new user is made of.
+#[derive(Clone)]
+pub struct NewUser {
+    /// As somebody wrote it.
+    pub email: String,
+    /// May be empty.
+    pub name: String,
+    /// PHC string.
+    pub password_hash: Option<String>,
+    /// Ids or names of groups to be a member of.
+    pub groups: Vec<String>,
+}
+
+/// The one form of an address: trimmed, lower case. Local parts that differ by case alone name one mailbox in practice, and
+/// two accounts would be a way in for somebody who was shown out (A07).
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no plausible address.
+pub fn normal_email(text: &str) -> Result<String> {
+    let email = text.trim().to_lowercase();
+    let sound = email.len() <= LONGEST_EMAIL
+        && email
+            .chars()
+            .all(|c| !c.is_control() && !c.is_whitespace() && !"<>()[]\\,;:\"".contains(c))
+        && email.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && !domain.contains('@')
+                && domain.split('.').all(|label| !label.is_empty())
+        });
+    if sound {
+        Ok(email)
+    } else {
+        Err(Error::Invalid("email is no e-mail address"))
+    }
+}
+
+impl Store {
+    /// The first administrator: makes the user, or gives the seeded one its password. Of any number of calls at once exactly
+    /// one succeeds (A04).
+    ///
+    /// # Errors
+    /// [`Error::AlreadyBootstrapped`], [`Error::NotTheSeededAddress`], [`Error::Invalid`].
+    pub async fn bootstrap(
+        &self,
+        origin: Origin,
+        email: &str,
+        password_hash: String,
+        seeded: Option<String>,
+    ) -> Result<Arc<User>> {
+        let email = normal_email(email)?;
+        self.act(move |txn| {
+            if txn.directory.has_admin_who_can_sign_in() {
+                return Err(Error::AlreadyBootstrapped);
+            }
+            if seeded.as_ref().is_some_and(|seeded| *seeded != email) {
+                return Err(Error::NotTheSeededAddress);
+            }
+            let user = match txn.directory.user_by_email(&email).cloned() {
+                Some(user) if user.kind == Kind::System => return Err(Error::BuiltIn("this user")),
+                Some(user) => {
+                    let user = txn.replace_user(User {
+                        password_hash: Some(password_hash.clone()),
+                        disabled: false,
+                        epoch: user.epoch + 1,
+                        ..User::clone(&user)
+                    })?;
+                    txn.end_sessions_of(user.id)?;
+                    user
+                }
+                None => txn.insert_user(User {
+                    id: Id::new(),
+                    email: email.clone(),
+                    name: String::new(),
+                    kind: Kind::Person,
+                    password_hash: Some(password_hash.clone()),
+                    disabled: false,
+                    epoch: 1,
+                    created_at: txn.now,
+                })?,
+            };
+            txn.join(ADMIN, user.id)?;
+            let origin = Origin {
+                actor: user.email.clone(),
+                ..origin.clone()
+            };
+            txn.audit(&origin, Event::done("auth.bootstrapped", resource(&user)));
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::NotFound`] for a group, [`Error::Invalid`].
+    pub async fn create_user(&self, origin: Origin, new: NewUser) -> Result<Arc<User>> {
+        let email = normal_email(&new.email)?;
+        if new.name.chars().count() > 200 || new.name.chars().any(char::is_control) {
+            return Err(Error::Invalid(
+                "name is longer than 200 characters or has control characters",
+            ));
+        }
+        self.act(move |txn| {
+            if txn.directory.user_by_email(&email).is_some() {
+                return Err(Error::Exists("user"));
+            }
+            let wanted = new.groups.iter();
+            let groups: Vec<Id> = wanted
+                .map(|group| txn.directory.group(group).map(|group| group.id))
+                .collect::<Option<_>>()
+                .ok_or(Error::NotFound("group"))?;
+            let user = txn.insert_user(User {
+                id: Id::new(),
+                email: email.clone(),
+                name: new.name.clone(),
+                kind: Kind::Person,
+                password_hash: new.password_hash.clone(),
+                disabled: false,
+                epoch: 1,
+                created_at: txn.now,
+            })?;
+            for group in &groups {
+                txn.join(&group.to_string(), user.id)?;
+            }
+            let event = Event::done("user.created", resource(&user));
+            txn.audit(&origin, event.with("groups", new.groups.clone()));
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Shows a user out, or lets it in again. Disabling ends its sessions and revokes its tokens.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::LastAdmin`], [`Error::BuiltIn`] for the scheduler.
+    pub async fn set_user_disabled(
+        &self,
+        origin: Origin,
+        id: Id,
+        disabled: bool,
+    ) -> Result<Arc<User>> {
+        self.act(move |txn| {
+            let user = txn.user(id)?;
+            if user.kind == Kind::System {
+                return Err(Error::BuiltIn("this user"));
+            }
+            if user.disabled == disabled {
+                return Ok(user);
+            }
+            if disabled {
+                txn.keep_an_admin_without(id)?;
+            }
+            let user = txn.replace_user(User {
+                disabled,
+                epoch: user.epoch + 1,
+                ..User::clone(&user)
+            })?;
+            if disabled {
+                txn.end_sessions_of(id)?;
+                txn.revoke_tokens_of(id)?;
+            }
+            let action = if disabled {
+                "user.disabled"
+            } else {
+                "user.enabled"
+            };
+            txn.audit(&origin, Event::done(action, resource(&user)));
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Gives a person another password, and ends what was signed in with the old one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::BuiltIn`] for the scheduler.
+    pub async fn set_password(
+        &self,
+        origin: Origin,
+        id: Id,
+        password_hash: String,
+    ) -> Result<Arc<User>> {
+        self.act(move |txn| {
+            let user = txn.user(id)?;
+            if user.kind == Kind::System {
+                return Err(Error::BuiltIn("this user"));
+            }
+            let user = txn.replace_user(User {
+                password_hash: Some(password_hash.clone()),
+                epoch: user.epoch + 1,
+                ..User::clone(&user)
+            })?;
+            txn.end_sessions_of(id)?;
+            txn.audit(
+                &origin,
+                Event::done("user.password_changed", resource(&user)),
+            );
+            Ok(user)
+        })
+        .await
+    }
+
+    /// The scheduler's user, in the group Admin: made when it is not there.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn ensure_scheduler(&self) -> Result<Arc<User>> {
+        self.ensure_admin(SCHEDULER_EMAIL, Kind::System, "scheduler")
+            .await
+    }
+
+    /// The first administrator by address, without a password: made when it is not there. One that is there stays as it is,
+    /// also outside the group Admin: somebody may have taken it out on purpose.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], or as any write.
+    pub async fn ensure_seeded_admin(&self, email: &str) -> Result<Arc<User>> {
+        self.ensure_admin(&normal_email(email)?, Kind::Person, "")
+            .await
+    }
+
+    async fn ensure_admin(&self, email: &str, kind: Kind, name: &'static str) -> Result<Arc<User>> {
+        if let Some(user) = self.directory().user_by_email(email)
+            && (kind == Kind::Person || self.directory().is_admin(user.id))
+        {
+            return Ok(Arc::clone(user));
+        }
+        let email = email.to_owned();
+        self.writer
+            .act(WhileHeld::Write, move |txn| {
+                let user = match txn.directory.user_by_email(&email).cloned() {
+                    Some(user) => user,
+                    None => txn.insert_user(User {
+                        id: Id::new(),
+                        email: email.clone(),
+                        name: name.to_owned(),
+                        kind,
+                        password_hash: None,
+                        disabled: false,
+                        epoch: 1,
+                        created_at: txn.now,
+                    })?,
+                };
+                txn.join(ADMIN, user.id)?;
+                txn.audit(
+                    &Origin::server(),
+                    Event::done("user.seeded", resource(&user)),
+                );
+                Ok(user)
+            })
+            .await
+    }
+}
+
+/// How the log names a user.
+pub(crate) fn resource(user: &User) -> String {
+    format!("user:{}", user.email)
+}
+
+impl Txn<'_> {
+    pub(crate) fn user(&self, id: Id) -> Result<Arc<User>> {
+        let user = self.directory.user(id);
+        user.cloned().ok_or(Error::NotFound("user"))
+    }
+
+    /// Refuses an act after which nobody could administer, unless that is so already.
+    pub(crate) fn keep_an_admin_without(&self, id: Id) -> Result<()> {
+        let directory = &self.directory;
+        if directory.has_admin_who_can_sign_in() && directory.admins_who_can_sign_in(Some(id)) == 0
+        {
+            return Err(Error::LastAdmin);
+        }
+        Ok(())
+    }
+
+    fn insert_user(&mut self, user: User) -> Result<Arc<User>> {
+        self.execute(
+            "INSERT INTO users (id, email, name, kind, password_hash, disabled, epoch, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                user.id.to_string(),
+                user.email,
+                user.name,
+                user.kind.as_str(),
+                user.password_hash,
+                user.disabled,
+                user.epoch,
+                timestamp(user.created_at)
+            ],
+        )?;
+        Ok(self.directory.put_user(user))
+    }
+
+    fn replace_user(&mut self, user: User) -> Result<Arc<User>> {
+        self.execute(
+            "UPDATE users SET password_hash = ?, disabled = ?, epoch = ? WHERE id = ?",
+            params![
+                user.password_hash,
+                user.disabled,
+                user.epoch,
+                user.id.to_string()
+            ],
+        )?;
+        Ok(self.directory.put_user(user))
+    }
+
+    /// Ends all access tokens and sessions of a user.
+    pub(crate) fn bump_epoch(&mut self, id: Id) -> Result<Arc<User>> {
+        let user = self.user(id)?;
+        self.replace_user(User {
+            epoch: user.epoch + 1,
+            ..User::clone(&user)
+        })
+    }
+}
+
+impl crate::Directory {
+    pub(crate) fn put_user(&mut self, user: User) -> Arc<User> {
+        let user = Arc::new(user);
+        self.emails.insert_mut(user.email.clone(), user.id);
+        self.users.insert_mut(user.id, Arc::clone(&user));
+        user
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a07_an_address_has_one_form() {
+        for same in ["a@example.com", " A@Example.COM ", "a@EXAMPLE.com\n"] {
+            assert_eq!(normal_email(same).unwrap(), "a@example.com");
+        }
+        for wrong in [
+            "",
+            "a",
+            "@example.com",
+            "a@",
+            "a@b@c",
+            "a b@example.com",
+            "a@.com",
+            "a\0@example.com",
+            "<a@example.com>",
+        ] {
+            assert!(normal_email(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(normal_email(&format!("{}@example.com", "a".repeat(250))).is_err());
+    }
+}
