@@ -19,7 +19,11 @@ fn main() {
     );
     match (directory, bundled) {
         (_, Ok(_)) => {}
-        (Ok(directory), Err(_)) => println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}"),
+        (Ok(directory), Err(_)) => {
+            // beside the program first: that is where an unpacked one finds it
+            println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN");
+            println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+        }
         (Err(_), Err(_)) => println!(
             "cargo:warning=DUCKDB_LIB_DIR is not set: only a libduckdb of the system can be linked. Set it to what \
              `cargo xtask components --print duckdb` says, or compile the engine: --features agnesd/bundled"

@@ -113,6 +113,11 @@ impl Engine {
         };
         durable::directory(&options.state_dir).map_err(io(&options.state_dir, "make"))?;
         let (lock, note) = claim(options, &path)?;
+        let empty = path.metadata().is_ok_and(|file| file.len() == 0);
+        if empty && replay::logs(&path)?.is_empty() {
+            // a power cut came between its making and its first page; the engine would call it damaged for ever
+            durable::remove(&path).map_err(io(&path, "remove the empty file"))?;
+        }
         let temporary = options.state_dir.join("tmp");
         durable::directory(&temporary).map_err(io(&temporary, "make"))?;
         let failed = |operation| {
@@ -208,12 +213,12 @@ impl Engine {
             }
         };
         for migration in list.pending(from) {
-            migrations::apply(&self.root(), migration, &options.release).map_err(|why| {
+            migrations::apply(&self.root(), migration, &options.release).map_err(|e| {
                 OpenError::Migration {
                     path: self.path.clone(),
                     version: migration.version,
                     name: migration.name.to_owned(),
-                    why,
+                    why: words(&e),
                     copy: copy.clone(),
                 }
             })?;
@@ -238,8 +243,8 @@ impl Engine {
     /// Real columns against the ones that this program's statements name (S10).
     fn compare(&self, list: &Migrations) -> Result<(), OpenError> {
         let failed = self.failed("read the columns");
-        let found = migrations::columns(&self.root()).map_err(&failed)?;
-        let expected = list.columns().map_err(&failed)?;
+        let found = migrations::columns(&self.root()).map_err(|e| failed(words(&e)))?;
+        let expected = list.columns().map_err(|e| failed(words(&e)))?;
         if found == expected {
             return Ok(());
         }

@@ -30,11 +30,11 @@ use time::OffsetDateTime;
 
 pub use directory::Directory;
 pub use engine::attach::Limits;
-pub use engine::child::{Failure, Task, answer, perform};
+pub use engine::child::{Cause, Failure, Task, answer, perform};
 pub use engine::copy::{Copied, copy};
 pub use engine::error::OpenError;
 pub use engine::recovery::{RecoveryNote, take_recovery_note};
-pub use engine::{DATABASE, Options};
+pub use engine::{DATABASE, Migrated, Options};
 pub use error::{Error, Result};
 pub use hold::Hold;
 pub use id::Id;

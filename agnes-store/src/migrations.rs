@@ -9,8 +9,6 @@ use std::borrow::Cow;
 
 use duckdb::Connection;
 
-use crate::engine::attach::words;
-
 /// One step of the schema.
 #[derive(Debug, Clone)]
 pub struct Migration {
@@ -95,14 +93,12 @@ impl Migrations {
     }
 
     /// `table column TYPE NULL?` lines of the newest version, sorted.
-    pub(crate) fn columns(&self) -> Result<Vec<String>, String> {
+    pub(crate) fn columns(&self) -> duckdb::Result<Vec<String>> {
         if let Some(known) = self.columns {
             return Ok(known.lines().map(str::to_owned).collect());
         }
-        let scratch = Connection::open_in_memory().map_err(|e| words(&e))?;
-        scratch
-            .execute_batch("ATTACH ':memory:' AS agnes; USE agnes;")
-            .map_err(|e| words(&e))?;
+        let scratch = Connection::open_in_memory()?;
+        scratch.execute_batch("ATTACH ':memory:' AS agnes; USE agnes;")?;
         for migration in self.list.iter() {
             apply(&scratch, migration, "")?;
         }
@@ -115,19 +111,16 @@ pub(crate) fn apply(
     connection: &Connection,
     migration: &Migration,
     release: &str,
-) -> Result<(), String> {
-    let transaction = connection.unchecked_transaction().map_err(|e| words(&e))?;
-    let steps = || {
-        transaction.execute_batch(SCHEMA_VERSION)?;
-        transaction.execute_batch(migration.sql)?;
-        transaction.execute(
-            "INSERT INTO schema_version (version, name, release) VALUES (?, ?, ?)",
-            duckdb::params![migration.version, migration.name, release],
-        )
-    };
+) -> duckdb::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
     // dropped on an error, it rolls back
-    steps().map_err(|e| words(&e))?;
-    transaction.commit().map_err(|e| words(&e))
+    transaction.execute_batch(SCHEMA_VERSION)?;
+    transaction.execute_batch(migration.sql)?;
+    transaction.execute(
+        "INSERT INTO schema_version (version, name, release) VALUES (?, ?, ?)",
+        duckdb::params![migration.version, migration.name, release],
+    )?;
+    transaction.commit()
 }
 
 /// The file's version; `None` when it has no table at all, 0 when it has tables but no version.
@@ -152,18 +145,15 @@ pub(crate) fn version(connection: &Connection) -> Result<Option<u32>, duckdb::Er
 }
 
 /// The real columns, as `table column TYPE NULL?` lines, sorted.
-pub(crate) fn columns(connection: &Connection) -> Result<Vec<String>, String> {
-    let read = || {
-        connection
+pub(crate) fn columns(connection: &Connection) -> duckdb::Result<Vec<String>> {
+    connection
             .prepare(
                 "SELECT schema_name || '.' || table_name || ' ' || column_name || ' ' || data_type
                      || CASE WHEN is_nullable THEN '' ELSE ' NOT NULL' END AS line
                  FROM duckdb_columns() WHERE database_name = 'agnes' AND NOT internal ORDER BY line",
             )?
             .query_map([], |row| row.get(0))?
-            .collect::<Result<Vec<String>, _>>()
-    };
-    read().map_err(|e: duckdb::Error| words(&e))
+            .collect()
 }
 
 /// The first few lines that one of two sorted lists has and the other has not.
@@ -177,4 +167,21 @@ pub(crate) fn differences(expected: &[String], found: &[String]) -> Vec<String> 
         .filter(|line| !expected.contains(line))
         .map(|line| format!("unknown {line}"));
     missing.chain(unknown).take(4).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checked_in_columns_are_those_of_the_migrations() {
+        let newest = Migrations::embedded().newest();
+        let computed = Migrations::up_to(newest).columns().unwrap();
+        assert_eq!(
+            Migrations::embedded().columns().unwrap(),
+            computed,
+            "write these to migrations/columns.txt:\n{}",
+            computed.join("\n")
+        );
+    }
 }

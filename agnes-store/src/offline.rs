@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::clock;
 pub use crate::engine::Migrated;
+use crate::engine::attach::words;
 use crate::engine::child::{Ended, Task};
 use crate::engine::content::Content;
 pub use crate::engine::content::Table;
@@ -232,7 +233,7 @@ pub fn recover(options: &Options, accepted: bool) -> Result<Recovery, OpenError>
         let note = recovery::accept_loss(options, &file, &marker).map_err(failed)?;
         return Ok(Recovery::Accepted(note));
     }
-    let note = recovery::at_risk(options, &file, &marker).map_err(failed)?;
+    let note = recovery::at_risk(options, &marker).map_err(failed)?;
     Ok(Recovery::AtRisk(note))
 }
 
@@ -268,7 +269,7 @@ fn schema(content: &Content) -> Vec<String> {
             "its schema is version {newer}, this program knows versions up to {newest}"
         )],
         version => match Migrations::up_to(version).columns() {
-            Err(why) => vec![why],
+            Err(e) => vec![words(&e)],
             Ok(expected) => migrations::differences(&expected, &content.columns),
         },
     }

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::app;
 
@@ -29,12 +29,124 @@ pub(crate) struct Cli {
 }
 
 /// The verbs.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
     /// Serve until SIGTERM (the default)
     #[command(after_help = "Settings, signals, files and exit codes: `agnesd --help`")]
     Serve,
+    /// The database while no server runs: check, migrate, verify, export, recover
+    #[command(after_help = DB)]
+    Db(Db),
 }
+
+/// `db` and what is common to its verbs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Db {
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) verb: DbVerb,
+}
+
+/// The verbs of `db`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum DbVerb {
+    /// Open it, its write-ahead log included, and read all of it
+    Check {
+        /// The file [default: $STATE_DIR/system.duckdb]
+        file: Option<PathBuf>,
+    },
+    /// Apply what this program's schema has and the file has not; copies the file first
+    Migrate {
+        /// The file [default: $STATE_DIR/system.duckdb]
+        file: Option<PathBuf>,
+    },
+    /// Read all of a copy of FILE; FILE itself is not written
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// Where the copy is made and removed [default: $TMPDIR, else /tmp]
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
+    /// Copy the database to DST, prove the copy and print its manifest
+    Export {
+        /// The new file; it must not exist
+        #[arg(value_name = "DST")]
+        to: PathBuf,
+        /// The file to copy [default: $STATE_DIR/system.duckdb]
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
+    /// Say what a quarantined write-ahead log puts at risk, or serve without it
+    Recover {
+        /// Serve the database as of its last checkpoint; the quarantined log stays where it is
+        #[arg(long)]
+        accept_loss: bool,
+    },
+    /// A start's child: open with the write-ahead log, checkpoint, close
+    #[command(hide = true)]
+    Replay {
+        file: PathBuf,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// A start's child: copy bytes
+    #[command(hide = true)]
+    Copy {
+        from: PathBuf,
+        to: PathBuf,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// A start's child: open read-only and read all of it
+    #[command(hide = true)]
+    Prove {
+        file: PathBuf,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+}
+
+impl DbVerb {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Check { .. } => "check",
+            Self::Migrate { .. } => "migrate",
+            Self::Verify { .. } => "verify",
+            Self::Export { .. } => "export",
+            Self::Recover { .. } => "recover",
+            Self::Replay { .. } => "replay",
+            Self::Copy { .. } => "copy",
+            Self::Prove { .. } => "prove",
+        }
+    }
+}
+
+/// What a child may use, and whom it ends with.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Bounds {
+    #[arg(long, default_value_t = 512 << 20)]
+    pub(crate) memory_bytes: u64,
+    #[arg(long, default_value_t = 1)]
+    pub(crate) threads: u32,
+    #[arg(long)]
+    pub(crate) parent: Option<u32>,
+}
+
+const DB: &str = "\
+Each verb but `verify` takes the lock of a server and is refused while one runs. The file is read by a child process.
+
+EXIT CODES
+  0   done; check and verify: no finding
+  1   refused or failed (in use, quarantined, not readable), or there is a finding
+  2   the command line is wrong
+  10  recover without --accept-loss: there is something to decide, nothing was changed
+  78  the file's schema is newer than this program, or is not its schema
+";
 
 /// `0.1.0 (1a2b3c4d5e6f)`, or the version alone.
 static VERSION: LazyLock<String> = LazyLock::new(|| match app::COMMIT {
@@ -81,6 +193,9 @@ FILES
   $STATE_DIR/certs/       the certificate
   $STATE_DIR/agnesd.pid   written once everything listens, removed by a stop; where `agnes-ops` sends signals
   $STATE_DIR/agnesd.lock  locked for life: one agnesd for each STATE_DIR
+  $STATE_DIR/system.duckdb       the database; beside it .wal (writes since the last checkpoint), .lock
+  $STATE_DIR/pre-migration/      a proven copy of the database from before each migration; yours to remove
+  $STATE_DIR/quarantine/         write-ahead logs that could not be replayed, each with a copy and report.json
 
 SYSTEMD
   Type=notify (or notify-reload): READY=1 once everything listens, RELOADING=1 around a reload, STOPPING=1, STATUS=,
@@ -90,9 +205,12 @@ EXIT CODES
   0   stopped as asked, every request in flight finished
   1   did not start (port taken, no sound certificate, STATE_DIR in use), or requests were cut off by the stop
   2   the command line is wrong
-  78  the settings are invalid: all problems are listed, nothing was started
+  10  `db recover` without --accept-loss: there is something to decide
+  78  the settings are invalid: all problems are listed, nothing was started; or the database's schema is newer than this
+      program or not its schema
 
 EXAMPLES
+  agnesd db check                                read all of the database and say whether it is sound
   agnesd                                         serve with the settings of /opt/agnes
   agnesd -C ./.agnes serve                       serve another deployment
   STATE_DIR=/tmp/agnes LOG_LEVEL=debug agnesd    no files, environment alone

@@ -9,6 +9,7 @@ mod app;
 mod auth;
 mod cli;
 mod client_address;
+mod db;
 mod error;
 mod guard;
 mod limits;
@@ -33,9 +34,17 @@ pub(crate) const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let cli::Verb::Serve = cli.verb.unwrap_or(cli::Verb::Serve);
+    let verb = cli.verb.unwrap_or(cli::Verb::Serve);
     if let Err(why) = process::harden() {
         return fail(&Failed::new(format!("{why}; nothing was started")));
+    }
+    if let cli::Verb::Db(db) = &verb {
+        if let Some(exit) = db::child(db) {
+            return exit;
+        }
+        if db::file(db).is_some() {
+            return db::run(db, None);
+        }
     }
     let env: Vec<_> = std::env::vars_os().collect();
     let from_env = || {
@@ -65,6 +74,9 @@ fn main() -> ExitCode {
     }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if let cli::Verb::Db(db) = &verb {
+        return db::run(db, Some(&settings.state_dir));
     }
     let deployment = Deployment { dir, env };
     match serve::run(settings, deployment) {

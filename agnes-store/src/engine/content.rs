@@ -65,7 +65,7 @@ pub(crate) fn read(connection: &Connection) -> Result<Content, String> {
     Ok(Content {
         schema: schema.unwrap_or_default(),
         tables,
-        columns: migrations::columns(connection)?,
+        columns: migrations::columns(connection).map_err(|e| words(&e))?,
     })
 }
 

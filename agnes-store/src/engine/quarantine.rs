@@ -16,6 +16,9 @@ use super::replay::Attempts;
 use super::{Options, copy, durable};
 use crate::clock;
 
+/// The database's copy. Not under its own name: the engine would replay the log that lies in the same directory.
+pub(crate) const COPY: &str = "as-of-last-checkpoint.duckdb";
+
 /// What stands beside the database while it is not served.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Marker {
@@ -120,7 +123,7 @@ fn prepare(
     };
     durable::directory(&quarantine).map_err(failed(&quarantine))?;
     durable::directory(&directory).map_err(failed(&directory))?;
-    let copy_at = directory.join(database.file_name().unwrap_or_default());
+    let copy_at = directory.join(COPY);
     // left by an attempt that a power cut ended, and worth nothing without a report
     durable::remove(&copy_at).map_err(failed(&copy_at))?;
     let copied = copy::copy(options, database, &copy_at)?;

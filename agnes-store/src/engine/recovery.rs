@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
-use super::quarantine::{Marker, marker};
+use super::quarantine::{COPY, Marker, marker};
 use super::{Options, durable, prove};
 use crate::clock;
 
@@ -63,15 +63,9 @@ pub fn take_recovery_note(state_dir: &Path) -> std::io::Result<Option<RecoveryNo
 }
 
 /// What recovering would give up and what it would serve: the quarantined copy, counted.
-pub(crate) fn at_risk(
-    options: &Options,
-    database: &Path,
-    marker: &Marker,
-) -> Result<RecoveryNote, String> {
-    let copy = marker
-        .directory
-        .join(database.file_name().unwrap_or_default());
-    Ok(given_up(options, marker, &prove(options, &copy)?))
+pub(crate) fn at_risk(options: &Options, marker: &Marker) -> Result<RecoveryNote, String> {
+    let content = prove(options, &marker.directory.join(COPY))?;
+    Ok(given_up(options, marker, &content))
 }
 
 /// Proves, notes, lifts the marker.

@@ -77,7 +77,7 @@ fn header_abuse_is_never_a_server_error() {
     let answer = send(&server, &with_line("GET", &long(40 * 1024)));
     assert_eq!(answer.json()["status"], 431);
     assert_eq!(server.stop(), 0);
-    let log = server.log();
+    let log = server.log_since_serving();
     assert!(
         !log.contains("ERROR") && !log.contains("WARN") && !log.contains("panicked"),
         "{log}"

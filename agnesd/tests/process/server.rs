@@ -156,6 +156,13 @@ impl Server {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// What was logged since it serves: what is warned of at start is about settings.
+    pub(crate) fn log_since_serving(&self) -> String {
+        let log = self.log();
+        let at = log.find("serving http").unwrap_or_default();
+        log[at..].to_owned()
+    }
+
     /// Waits for a line with `text`; returns that line.
     pub(crate) fn until_logged(&mut self, text: &str) -> String {
         self.until_logged_times(text, 1)
