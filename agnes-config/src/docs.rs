@@ -27,7 +27,7 @@ pub fn configuration_markdown() -> String {
 
 /// `.env.example`: every key of `.env`, commented out.
 pub fn env_example() -> String {
-    let mut file = "# Copy to .env and switch on what you need. Every key is optional; an empty value counts as not set.\n# docs/configuration.md explains all of them.\n".to_owned();
+    let mut file = "# Copy to .env and switch on what you need. Every key is optional; an empty value counts as not set, but for METRICS_ADDR.\n# docs/configuration.md explains all of them.\n".to_owned();
     for key in KEYS {
         let Some(name) = key.env else { continue };
         let value = key.example.or(key.default).unwrap_or_default();
@@ -54,6 +54,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`[tls]`", "tls"),
     ("`[fetch]`", "fetch"),
     ("`[server]`", "server"),
+    ("`[limits]`", "limits"),
+    ("`[audit]`", "audit"),
+    ("`[store]`", "store"),
+    ("`[[jobs]]`", "jobs"),
     ("Secrets", "secrets"),
 ];
 
@@ -61,8 +65,11 @@ fn section(key: &Key) -> &'static str {
     if key.is_secret() {
         return "secrets";
     }
-    let table = key.toml.and_then(|path| path.split_once('.'));
-    table.map_or("", |(table, _)| table)
+    match key.toml.map(|path| path.split_once('.')) {
+        Some(Some((table, _))) => table,
+        _ if key.kind == Kind::Jobs => "jobs",
+        _ => "",
+    }
 }
 
 fn row(key: &Key) -> String {
@@ -79,6 +86,7 @@ fn row(key: &Key) -> String {
     };
     let default = match key.kind {
         Kind::Reload => "see below".to_owned(),
+        Kind::Jobs => "none; see below".to_owned(),
         _ => key.default.map_or("not set".to_owned(), code),
     };
     let readers = key.readers.join(", ");
@@ -111,9 +119,11 @@ From low to high; a higher layer replaces what a lower one says:
 6. a flag
 7. for a secret, the file that `<NAME>_FILE` names
 
-An empty value counts as not set, in every layer. A relative path starts at the deployment's directory. A file that does
+An empty value counts as not set, in every layer; only an empty `METRICS_ADDR` says something (no metrics). A relative path starts at the deployment's directory. A file that does
 not exist is fine; one that cannot be read or does not parse stops the program with exit code 78 and nothing touched, and
-every problem of every file is listed in one go as `file:line: key: what is wrong (what is expected)`.
+every problem of every file is listed in one go as `file:line: key: what is wrong (what is expected)`. What is wrong for
+the server alone (keys that can be guessed, credentials of jobs that are missing) stops `agnesd` in the same way, and is a
+warning for `agnes-ops`, which goes on looking after the certificates.
 
 `agnes-ops config show` prints every key with its value and where it came from; secrets as `<set, 64 chars>`, URLs without
 user and query. `agnes-ops config check` prints the problems alone.
@@ -148,6 +158,40 @@ compose_service = "caddy"
 ```
 
 Default with `runtime = "process"`: SIGUSR1 to the process of `$STATE_DIR/agnesd.pid`.
+
+## `[[jobs]]`
+
+What the server calls on a schedule, besides its built-in jobs `checkpoint`, `expire`, `audit-head` and `self-check`. A list
+in a drop-in replaces the whole list of `agnes.toml`; an empty one is `jobs = []`.
+
+| field | meaning | default |
+|---|---|---|
+| `name` | at most 64 of `a-z`, `0-9`, `_` and `-`, a letter or digit first; once | required |
+| `schedule` | `every 15m` (`s`, `m`, `h` or `d`; 10s to 31d, counted from the last start), `daily 03:00`, `cron 0 5 * * 1` (minute, hour, day of month, month, day of week); all in UTC | required |
+| `path` | what is called on this server, beginning with `/` | one of `path` and `url` |
+| `url` | what is called elsewhere: http or https, no user in it | one of `path` and `url` |
+| `method` | `GET` or `POST` | `POST` |
+| `timeout` | of one try, at most 24h | `60s` |
+| `retries` | further tries after a failed one, at most 100 | `3` |
+| `token_env` | with `url`: the variable, of the environment or `.env`, that holds the bearer token to send; the file that `<NAME>_FILE` names beats it. The server's own secrets cannot be named | no credential is sent |
+
+```toml
+[[jobs]]
+name = "nightly-report"
+schedule = "daily 03:00"
+url = "https://reports.example.com/run"
+token_env = "REPORTS_TOKEN"
+```
+
+## Secrets
+
+`JWT_SECRET_KEY`, `SESSION_SECRET` and their `_PREVIOUS` are refused when they have fewer than 32 characters, are one
+character over and over, or are a placeholder out of somebody's example: `agnesd` exits with 78. `openssl rand -hex 32`
+prints one that is not. A `SCHEDULER_API_TOKEN` that is too short is not accepted from anybody, which is a warning. So are
+two secrets with the same value.
+
+The newline at the end of a secret's file is not part of it. The file has to exist, but for one of a `_PREVIOUS`: when that
+is absent or empty there is no previous secret, whatever lower layers say, for rotation takes it away again.
 
 ## The dialect of `.env`
 

@@ -5,6 +5,10 @@
 //!
 //! Does not: parse values (that is `values`), know where one came from (that is `load`).
 
+mod server;
+
+pub use server::*;
+
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -30,6 +34,16 @@ impl Key {
     /// The name that people see: the environment's where there is one, else the path in `agnes.toml`.
     pub fn name(&self) -> &'static str {
         self.env.or(self.toml).unwrap_or_default()
+    }
+
+    /// Does an empty value say something, rather than nothing?
+    pub fn empty_is_a_value(&self) -> bool {
+        self.kind == Kind::Metrics
+    }
+
+    /// Is it a key that rotation takes away again, so that its file may be absent?
+    pub fn is_previous(&self) -> bool {
+        self.is_secret() && self.name().ends_with("_PREVIOUS")
     }
 
     /// Is the value never shown?
@@ -113,6 +127,22 @@ pub enum Kind {
     Size,
     /// `[[tls.reload]]`.
     Reload,
+    /// An address to listen on, or nothing on purpose.
+    Metrics,
+    /// Networks.
+    Nets,
+    /// Web origins.
+    Origins,
+    /// An image's digest.
+    Digest,
+    /// An e-mail address.
+    Email,
+    /// A whole number.
+    Count,
+    /// An amount of memory.
+    Memory,
+    /// `[[jobs]]`.
+    Jobs,
     /// A text that is never shown.
     Secret,
 }
@@ -146,6 +176,18 @@ impl Kind {
             Self::Reload => {
                 "[[tls.reload]] tables with kind = signal, caddy-admin, command or restart"
             }
+            Self::Metrics => "an address and a port such as 127.0.0.1:9464, or off",
+            Self::Nets => {
+                "networks such as 192.0.2.0/24 or single addresses, separated by commas or spaces; in agnes.toml also a list"
+            }
+            Self::Origins => {
+                "origins such as https://app.example.com, separated by commas or spaces; in agnes.toml also a list"
+            }
+            Self::Digest => "sha256: and 64 hexadecimal digits",
+            Self::Email => "an address such as admin@example.com",
+            Self::Count => "a whole number",
+            Self::Memory => "a whole number and a unit such as 512MiB or 2GiB",
+            Self::Jobs => "[[jobs]] tables with name, schedule and path or url",
             Self::Secret => "a text",
         }
     }
@@ -297,28 +339,6 @@ pub static GCS_ENDPOINT: Key = Key::new(
 /// `GOOGLE_CLOUD_PROJECT`
 pub static GOOGLE_PROJECT: Key = Key::new(Kind::Project, OPS, "The project of `sm://` URLs that name none. Not set: the metadata server's, on a Google machine.").env("GOOGLE_CLOUD_PROJECT").toml("fetch.google_project")
 .example("example-project");
-/// `SCHEDULER_API_TOKEN`
-pub static SCHEDULER_API_TOKEN: Key = Key::new(
-    Kind::Secret,
-    SERVER,
-    "Shared secret of the scheduler; carried and masked, not interpreted yet.",
-)
-.env("SCHEDULER_API_TOKEN");
-/// `JWT_SECRET_KEY`
-pub static JWT_SECRET_KEY: Key = Key::new(
-    Kind::Secret,
-    SERVER,
-    "Signs session tokens; carried and masked, not interpreted yet.",
-)
-.env("JWT_SECRET_KEY");
-/// `SESSION_SECRET`
-pub static SESSION_SECRET: Key = Key::new(
-    Kind::Secret,
-    SERVER,
-    "Signs session cookies; carried and masked, not interpreted yet.",
-)
-.env("SESSION_SECRET");
-
 /// The table, in the order in which people see it.
 pub static KEYS: &[&Key] = &[
     &CONFIG_VERSION,
@@ -345,9 +365,27 @@ pub static KEYS: &[&Key] = &[
     &LISTEN,
     &TLS_LISTEN,
     &DRAIN,
-    &SCHEDULER_API_TOKEN,
+    &METRICS_ADDR,
+    &MAX_BODY,
+    &TRUSTED_PROXIES,
+    &ALLOWED_PRIVATE_NETS,
+    &ALLOWED_ORIGINS,
+    &IMAGE_DIGEST,
+    &SEED_ADMIN_EMAIL,
+    &LIMIT_UNAUTHENTICATED,
+    &LIMIT_AUTHENTICATED,
+    &AUDIT_KEEP_DAYS,
+    &STORE_MEMORY_LIMIT,
+    &STORE_THREADS,
+    &STORE_CHECKPOINT_EVERY,
+    &JOBS,
     &JWT_SECRET_KEY,
+    &JWT_SECRET_KEY_PREVIOUS,
     &SESSION_SECRET,
+    &SESSION_SECRET_PREVIOUS,
+    &SCHEDULER_API_TOKEN,
+    &SCHEDULER_API_TOKEN_PREVIOUS,
+    &BOOTSTRAP_TOKEN,
 ];
 
 /// The key that is called `name` in `.env` and the environment.

@@ -9,13 +9,18 @@ pub mod docs;
 pub mod dotenv;
 pub mod env_keys;
 pub mod load;
+pub mod schedule;
+mod secret;
 pub mod settings;
 pub mod source_url;
 mod values;
 
 pub use load::{Invalid, Loaded, Problem, Source, Value, load};
+pub use schedule::{Schedule, ScheduleError};
+pub use secret::Secret;
 pub use settings::{
-    CaddyTarget, Domain, Fetch, FileOwner, KeyType, ProcessTarget, ReloadWay, RestartTarget,
-    Runtime, ServedAddress, Server, Settings, Signal, Tls,
+    Audit, CaddyTarget, Domain, Fetch, FileOwner, Job, JobTarget, KeyType, Keys, Limits, Method,
+    MetricsListen, ProcessTarget, ReloadWay, RestartTarget, Runtime, Secrets, ServedAddress,
+    Server, Settings, Signal, Store, Tls,
 };
 pub use source_url::{SourceUrl, SourceUrlError};

@@ -1,7 +1,7 @@
 //! All layers of one deployment's configuration, merged with provenance and validated whole.
 //!
 //! Always true: `settings` is there exactly when `problems` is empty; every problem of every file is listed in one go, in
-//! the order of files and lines; no secret is kept, only its length.
+//! the order of files and lines; a secret is in `settings` alone, everywhere else there is its length.
 //!
 //! Does not: write, print, read the environment of its own process (the caller passes it in), follow what a value names.
 
@@ -29,6 +29,9 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Problem>,
+    /// What keeps `agnesd` from starting and nobody else: keys that can be guessed, credentials of jobs that are missing.
+    /// There are settings all the same, for whoever looks after the certificates.
+    pub server_problems: Vec<Problem>,
 }
 
 impl Loaded {
@@ -38,6 +41,22 @@ impl Loaded {
     /// [`Invalid`].
     pub fn into_settings(self) -> Result<Settings, Invalid> {
         self.settings.ok_or(Invalid(self.problems))
+    }
+
+    /// As [`Loaded::into_settings`], for `agnesd`: what keeps it from starting is a problem too.
+    ///
+    /// # Errors
+    /// [`Invalid`].
+    pub fn into_server_settings(self) -> Result<Settings, Invalid> {
+        match self.settings {
+            Some(settings) if self.server_problems.is_empty() => Ok(settings),
+            _ => {
+                let mut problems = self.problems;
+                problems.extend(self.server_problems);
+                problems.sort();
+                Err(Invalid(problems))
+            }
+        }
     }
 }
 
@@ -129,8 +148,8 @@ impl fmt::Display for Problem {
 /// Loads the configuration of the deployment in `dir`.
 ///
 /// Layers, low to high: defaults, `agnes.toml`, `agnes.toml.d/NN-*.toml` by name, `.env`, `process_env`, `flags` (by the
-/// environment's names); a secret's `<NAME>_FILE` beats them all. An empty value counts as not set in every layer. An
-/// absent file is fine, an unreadable or malformed one is a problem.
+/// environment's names); a secret's `<NAME>_FILE` beats them all. An empty value counts as not set in every layer (but
+/// switches `METRICS_ADDR` off). An absent file is fine, an unreadable or malformed one is a problem.
 pub fn load(
     dir: &Path,
     process_env: impl IntoIterator<Item = (OsString, OsString)>,

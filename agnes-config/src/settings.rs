@@ -5,11 +5,16 @@
 //!
 //! Does not: know where a value came from (that is `load::Loaded::values`).
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::SourceUrl;
+
+mod server;
+
+pub use server::{
+    Audit, Job, JobTarget, Keys, Limits, Method, MetricsListen, Secrets, Server, Store,
+};
 
 /// Everything one deployment was configured to be.
 #[derive(Debug, Clone)]
@@ -28,8 +33,18 @@ pub struct Settings {
     pub tls: Tls,
     /// Deadlines and caps of every fetch.
     pub fetch: Fetch,
-    /// The server's listeners.
+    /// The server's listeners and whom it trusts.
     pub server: Server,
+    /// Keys and shared secrets.
+    pub secrets: Secrets,
+    /// How often one caller may ask.
+    pub limits: Limits,
+    /// The audit log.
+    pub audit: Audit,
+    /// The database.
+    pub store: Store,
+    /// `[[jobs]]`, in order; names are unique.
+    pub jobs: Vec<Job>,
 }
 
 impl Settings {
@@ -123,17 +138,6 @@ pub struct Fetch {
     pub gcs_endpoint: Option<url::Url>,
     /// `GOOGLE_CLOUD_PROJECT`; `None`: the metadata server's, where there is one.
     pub google_project: Option<String>,
-}
-
-/// `[server]`: what `agnesd` listens on.
-#[derive(Debug, Clone)]
-pub struct Server {
-    /// `AGNES_LISTEN` (default `127.0.0.1:8000`), plain HTTP.
-    pub listen: SocketAddr,
-    /// `AGNES_TLS_LISTEN`; `None`: no TLS of its own.
-    pub tls_listen: Option<SocketAddr>,
-    /// `[server] drain = "25s"`: how long a graceful stop waits for requests in flight.
-    pub drain: Duration,
 }
 
 /// A DNS name, lower-case, without a trailing dot: labels of letters, digits and inner hyphens; the first may be `*`.

@@ -12,7 +12,11 @@ use std::time::Duration;
 use crate::settings::{Domain, FileOwner, KeyType, Runtime, ServedAddress};
 use crate::source_url::SourceUrl;
 
+pub(crate) mod entry;
+pub(crate) mod job;
+pub(crate) mod network;
 pub(crate) mod reload;
+pub(crate) mod soundness;
 pub(crate) mod subject;
 
 pub(crate) type Parsed<T> = Result<T, String>;
@@ -80,10 +84,13 @@ pub(crate) fn domain(text: &str) -> Parsed<Domain> {
 }
 
 pub(crate) fn domains(text: &str) -> Parsed<Vec<Domain>> {
+    words(text).map(domain).collect()
+}
+
+/// What commas or spaces separate.
+fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ', '\t', '\n', '\r'])
-        .filter(|name| !name.is_empty())
-        .map(domain)
-        .collect()
+        .filter(|word| !word.is_empty())
 }
 
 pub(crate) fn source_url(text: &str) -> Parsed<SourceUrl> {
@@ -192,18 +199,23 @@ pub(crate) fn endpoint(text: &str) -> Parsed<url::Url> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err("has a query or a fragment".to_owned());
     }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if !leaves_unprotected(&url) => Ok(url),
+        "http" => Err("plain http leaves the host unprotected".to_owned()),
+        _ => Err("has a scheme that is not https".to_owned()),
+    }
+}
+
+/// Is it http, and not on loopback?
+pub(crate) fn leaves_unprotected(url: &url::Url) -> bool {
     let loopback = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback => Ok(url),
-        "http" => Err("plain http leaves the host unprotected".to_owned()),
-        _ => Err("has a scheme that is not https".to_owned()),
-    }
+    url.scheme() == "http" && !loopback
 }
 
 /// Only what cannot leave its place in a request's path; Google itself knows which projects there are.
@@ -251,17 +263,58 @@ const LARGEST: u64 = 64 << 20;
 
 pub(crate) fn size(text: &str) -> Parsed<u64> {
     let (number, unit) = number_and_unit(text)?;
-    let factor = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "" => return Err(format!("{} has no unit", quoted(text))),
-        _ => return Err(format!("{} has an unknown unit", quoted(text))),
-    };
-    match number.checked_mul(factor) {
+    match number.checked_mul(factor(text, unit, &[("B", 0), ("KiB", 10), ("MiB", 20)])?) {
         Some(0) => Err("a size of zero lets nothing through".to_owned()),
         Some(bytes) if bytes <= LARGEST => Ok(bytes),
         _ => Err(format!("{} is more than 64MiB", quoted(text))),
+    }
+}
+
+/// What a database engine can work with, and what machines have: 64 MiB to 1 TiB.
+const MEMORY: std::ops::RangeInclusive<u64> = 64 << 20..=1 << 40;
+
+pub(crate) fn memory(text: &str) -> Parsed<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let units = [("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    match number.checked_mul(factor(text, unit, &units)?) {
+        Some(bytes) if MEMORY.contains(&bytes) => Ok(bytes),
+        Some(bytes) if bytes < *MEMORY.start() => {
+            Err(format!("{} is less than 64MiB", quoted(text)))
+        }
+        _ => Err(format!("{} is more than 1TiB", quoted(text))),
+    }
+}
+
+fn factor(text: &str, unit: &str, units: &[(&str, u32)]) -> Parsed<u64> {
+    if unit.is_empty() {
+        return Err(format!("{} has no unit", quoted(text)));
+    }
+    let known = units.iter().find(|(name, _)| *name == unit);
+    known
+        .map(|(_, bits)| 1 << bits)
+        .ok_or_else(|| format!("{} has an unknown unit", quoted(text)))
+}
+
+/// How often work is done in the background: from a second to a day.
+pub(crate) fn interval(text: &str) -> Parsed<Duration> {
+    match duration(text)? {
+        short if short < Duration::from_secs(1) => {
+            Err(format!("{} is less than a second", quoted(text)))
+        }
+        duration => Ok(duration),
+    }
+}
+
+/// A whole number from `least` to `most`.
+pub(crate) fn count(text: &str, least: u32, most: u32) -> Parsed<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits {
+        return Err(format!("{} is no whole number", quoted(text)));
+    }
+    match text.parse() {
+        Ok(number) if number < least => Err(format!("{number} is less than {least}")),
+        Ok(number) if number <= most => Ok(number),
+        _ => Err(format!("{} is more than {most}", quoted(text))),
     }
 }
 

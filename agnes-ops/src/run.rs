@@ -42,7 +42,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let dir = directory(cli, environment);
     let loaded = load(&dir, environment.variables.iter().cloned(), &[]);
     log_to_stderr(environment, &loaded);
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&loaded.server_problems) {
         tracing::warn!("{}", one_line(&warning.to_string()));
     }
     // held until the record is written, so that the next run's record is never covered up by this one's

@@ -4,7 +4,22 @@
 //!
 //! Does not: know HTTP, sockets or signals.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use agnes_config::Settings;
+use agnes_store::Store;
+use tokio::sync::Mutex;
+
+use crate::auth::keys::Keys;
+use crate::auth::passwords::Passwords;
+use crate::auth::throttle::Throttle;
+use crate::client_address::TrustedProxies;
+use crate::guard::Guard;
+use crate::limits::RateLimits;
+use crate::metrics::Metrics;
+use crate::middleware::{BODY_DEADLINE, Edge, Origins};
 
 /// The version this binary was built as.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -12,13 +27,64 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from: the build sets `AGNES_COMMIT`. Not asked of git, so that a new commit rebuilds nothing.
 pub(crate) const COMMIT: Option<&str> = option_env!("AGNES_COMMIT");
 
+/// How long an answer of the store's probe stands for the next ones (S11: at most one write a second).
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// A probe that takes longer has failed: the writer is stuck.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// State shared by all requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct App {
+    pub(crate) store: Arc<Store>,
+    pub(crate) keys: Keys,
+    pub(crate) passwords: Passwords,
+    pub(crate) throttle: Throttle,
+    pub(crate) limits: RateLimits,
+    pub(crate) guard: Guard,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) settings: Settings,
+    pub(crate) started: Instant,
     draining: AtomicBool,
+    probed: Mutex<Option<(Instant, bool)>>,
 }
 
 impl App {
+    /// Blocking for as long as one password hash takes.
+    ///
+    /// # Errors
+    /// A line when there is no randomness.
+    pub(crate) fn new(store: Arc<Store>, settings: Settings) -> Result<Self, String> {
+        let metrics = Metrics::new(VERSION, COMMIT.unwrap_or_default());
+        let metrics = Arc::new(metrics.map_err(|e| format!("set up the metrics: {e}"))?);
+        let server = &settings.server;
+        let edge = Edge {
+            proxies: TrustedProxies::new(server.trusted_proxies.clone()),
+            origins: Origins::new(server.allowed_origins.clone()),
+            max_body_bytes: server.max_body,
+            body_deadline: BODY_DEADLINE,
+            metrics: Arc::clone(&metrics),
+        };
+        let limits = settings.limits;
+        Ok(Self {
+            store,
+            keys: Keys::new(&settings.secrets).map_err(|e| e.to_string())?,
+            passwords: Passwords::new()?,
+            throttle: Throttle::default(),
+            limits: RateLimits::new(
+                limits.unauthenticated_per_min,
+                limits.authenticated_per_min,
+            ),
+            guard: Guard::new(server.allowed_private_nets.clone()),
+            metrics,
+            edge: Arc::new(edge),
+            settings,
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+            probed: Mutex::new(None),
+        })
+    }
+
     /// From here on the server is not ready: a stop was asked for.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
@@ -27,12 +93,39 @@ impl App {
     /// Why new work should go elsewhere; empty while the server is ready.
     ///
     /// A missing certificate is no reason here: with TLS configured the server does not start without a sound pair, and
-    /// once it has one it never lets go of it.
-    pub(crate) fn not_ready_reasons(&self) -> Vec<&'static str> {
+    /// once it has one it never lets go of it. A hold is none either: reads go on.
+    pub(crate) async fn not_ready_reasons(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
         if self.draining.load(Ordering::Acquire) {
-            vec!["draining"]
-        } else {
-            Vec::new()
+            reasons.push("draining");
         }
+        if !self.can_write().await {
+            reasons.push("store");
+        }
+        reasons
+    }
+
+    /// Whether a write would succeed, found out by one that is rolled back, at most once a second for all who ask.
+    pub(crate) async fn can_write(&self) -> bool {
+        let mut probed = self.probed.lock().await;
+        if let Some((at, can)) = *probed
+            && at.elapsed() < PROBE_EVERY
+        {
+            return can;
+        }
+        let probe = tokio::time::timeout(PROBE_DEADLINE, self.store.probe()).await;
+        let can = match &probe {
+            Ok(Ok(())) => true,
+            Ok(Err(why)) => {
+                tracing::error!("not ready: a write was tried and failed: {why}");
+                false
+            }
+            Err(_) => {
+                tracing::error!("not ready: a write was tried and did not end in {PROBE_DEADLINE:?}");
+                false
+            }
+        };
+        *probed = Some((Instant::now(), can));
+        can
     }
 }

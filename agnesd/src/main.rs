@@ -7,7 +7,12 @@
 
 mod app;
 mod cli;
+mod client_address;
 mod error;
+mod guard;
+mod limits;
+mod metrics;
+mod middleware;
 mod process;
 mod router;
 mod routes;
@@ -41,10 +46,13 @@ fn main() -> ExitCode {
         .unwrap_or_else(|| PathBuf::from("/opt/agnes"));
 
     let loaded = agnes_config::load::load(&dir, env.iter().cloned(), &[]);
-    for problem in &loaded.problems {
+    for problem in loaded.problems.iter().chain(&loaded.server_problems) {
         eprintln!("agnesd: serve: {problem}");
     }
-    let Some(settings) = loaded.settings.filter(|_| loaded.problems.is_empty()) else {
+    let Some(settings) = loaded
+        .settings
+        .filter(|_| loaded.server_problems.is_empty())
+    else {
         eprintln!("hint: correct what is listed above; nothing was started");
         return ExitCode::from(EXIT_CONFIG);
     };

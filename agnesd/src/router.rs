@@ -1,27 +1,115 @@
-//! Every address of the product, in one file, grouped by audience.
+//! Every address of the product, in one file, grouped by audience, each with who may call it.
 //!
-//! Always true: what is not listed here is 404, a wrong method is 405, both as problem documents.
+//! Always true: an address cannot be added without an [`Access`]; `docs/access.md` and `docs/openapi.json` are written from
+//! what stands here. What is not listed is 404, a wrong method is 405, both as problem documents.
 //!
 //! Does not: answer anything itself.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
 
 use crate::app::App;
-use crate::routes::{health, unknown, version};
+use crate::auth::access::Access::{Admin, Anyone, Authenticated, Person, Session};
+use crate::auth::access::Scope::{self, Read};
+use crate::middleware;
+use crate::routes::{
+    account, audit, bootstrap, config, groups, health, mappings, roles, sessions, tokens, unknown,
+    users, version,
+};
+
+mod table;
+
+pub(crate) use table::{Entry, Table};
+
+/// May read the audit log and the figures of the server.
+pub(crate) const AUDITOR: &str = "auditor";
+/// May look at and run jobs.
+pub(crate) const JOB_OPERATOR: &str = "job_operator";
+/// The roles that the server itself asks for, with what they are for.
+pub(crate) const ROLES: &[(&str, &str)] = &[
+    (AUDITOR, "reads the audit log and the detailed health"),
+    (JOB_OPERATOR, "looks at jobs and runs them"),
+];
+
+/// Every route with its access, not yet bound to an [`App`].
+pub(crate) fn table() -> Table {
+    let admin = |scope: Scope| Admin(None, scope);
+    Table::default()
+        // anyone
+        .get("/api/health", Anyone, health::health)
+        .get("/api/version", Anyone, version::version)
+        // probes
+        .get("/healthz", Anyone, health::live)
+        .get("/readyz", Anyone, health::ready)
+        // signing in and out
+        .post("/auth/bootstrap", Anyone, bootstrap::bootstrap)
+        .post("/auth/token", Anyone, sessions::sign_in)
+        .post("/auth/refresh", Anyone, sessions::refresh)
+        .post("/auth/magic/verify", Anyone, sessions::use_link)
+        .post("/auth/logout", Session, sessions::sign_out)
+        .post("/auth/logout-all", Session, sessions::sign_out_everywhere)
+        .post("/auth/password", Session, account::change_password)
+        // one's own
+        .get("/api/me", Authenticated(Read), account::me)
+        .get("/auth/tokens", Person(Read), tokens::list)
+        .post("/auth/tokens", Session, tokens::create)
+        .delete("/auth/tokens/{id}", Session, tokens::revoke)
+        // people
+        .get("/api/users", admin(Scope::Admin), users::list)
+        .post("/api/users", admin(Scope::Admin), users::create)
+        .get("/api/users/{id}", admin(Scope::Admin), users::show)
+        .patch("/api/users/{id}", admin(Scope::Admin), users::change)
+        .delete("/api/users/{id}", admin(Scope::Admin), users::disable)
+        .post("/api/users/{id}/disable", admin(Scope::Admin), users::disable)
+        .post("/api/users/{id}/enable", admin(Scope::Admin), users::enable)
+        .get("/api/groups", admin(Scope::Admin), groups::list)
+        .post("/api/groups", admin(Scope::Admin), groups::create)
+        .get("/api/groups/{id}", admin(Scope::Admin), groups::show)
+        .patch("/api/groups/{id}", admin(Scope::Admin), groups::change)
+        .delete("/api/groups/{id}", admin(Scope::Admin), groups::disable)
+        .post("/api/groups/{id}/disable", admin(Scope::Admin), groups::disable)
+        .post("/api/groups/{id}/enable", admin(Scope::Admin), groups::enable)
+        .get("/api/groups/{id}/members", admin(Scope::Admin), groups::members)
+        .post("/api/groups/{id}/members", admin(Scope::Admin), groups::add_member)
+        .delete(
+            "/api/groups/{id}/members/{user}",
+            admin(Scope::Admin),
+            groups::remove_member,
+        )
+        .get("/api/roles", admin(Scope::Admin), roles::list)
+        .post("/api/roles", admin(Scope::Admin), roles::create)
+        .patch("/api/roles/{name}", admin(Scope::Admin), roles::change)
+        .delete("/api/roles/{name}", admin(Scope::Admin), roles::disable)
+        .post("/api/roles/{name}/disable", admin(Scope::Admin), roles::disable)
+        .post("/api/roles/{name}/enable", admin(Scope::Admin), roles::enable)
+        .get("/api/group-mappings", admin(Scope::Admin), mappings::list)
+        .post("/api/group-mappings", admin(Scope::Admin), mappings::create)
+        .patch("/api/group-mappings/{id}", admin(Scope::Admin), mappings::change)
+        .delete("/api/group-mappings/{id}", admin(Scope::Admin), mappings::disable)
+        .post(
+            "/api/group-mappings/{id}/disable",
+            admin(Scope::Admin),
+            mappings::disable,
+        )
+        .post(
+            "/api/group-mappings/{id}/enable",
+            admin(Scope::Admin),
+            mappings::enable,
+        )
+        // operating
+        .get("/api/audit", Admin(Some(AUDITOR), Read), audit::page)
+        .get("/api/admin/config", admin(Scope::Admin), config::list)
+        .get("/api/admin/config/{key}", admin(Scope::Admin), config::show)
+        .put("/api/admin/config/{key}", admin(Scope::Admin), config::set)
+}
 
 /// The whole API over one [`App`].
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        // anyone
-        .route("/api/health", get(health::health))
-        .route("/api/version", get(version::version))
-        // probes
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
+    let router = table()
+        .into_router(&app)
         .fallback(unknown::route)
-        .method_not_allowed_fallback(unknown::method)
-        .with_state(app)
+        .method_not_allowed_fallback(unknown::method);
+    let edge = Arc::clone(&app.edge);
+    middleware::wrap(middleware::known(router, &app).with_state(app), edge)
 }

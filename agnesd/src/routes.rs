@@ -2,8 +2,72 @@
 //!
 //! Always true: a handler sees [`App`](crate::app::App) and the request, never another handler.
 //!
-//! Does not: name addresses (the router does) or build error bodies (`error` does).
+//! Does not: name addresses (the router does), build error bodies (`error` does), or check who may call (the gate did).
 
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod bootstrap;
+pub(crate) mod config;
+pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod mappings;
+pub(crate) mod roles;
+pub(crate) mod sessions;
+pub(crate) mod tokens;
 pub(crate) mod unknown;
+pub(crate) mod users;
 pub(crate) mod version;
+
+use agnes_store::Id;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::error::Problem;
+
+/// A list, whole or a page of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct List<T> {
+    /// What is in it.
+    items: Vec<T>,
+    /// Give it back as `cursor` for the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    /// All there is.
+    fn whole(items: Vec<T>) -> Self {
+        Self {
+            items,
+            next_cursor: None,
+        }
+    }
+}
+
+/// Which page of a list is wanted.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+impl Page {
+    /// Items a page unless asked otherwise, and at most.
+    const USUAL: usize = 100;
+    const MOST: usize = 1000;
+
+    /// # Errors
+    /// 400 for a limit of zero or more than 1000.
+    fn limit(&self) -> Result<usize, Problem> {
+        match self.limit {
+            None => Ok(Self::USUAL),
+            Some(limit @ 1..=Self::MOST) => Ok(limit),
+            Some(_) => Err(Problem::bad_request("limit is a number from 1 to 1000")),
+        }
+    }
+}
+
+/// An id in an address: what is none names nothing.
+fn id(text: &str, missing: &'static str) -> Result<Id, Problem> {
+    text.parse().map_err(|_| Problem::not_found(missing))
+}

@@ -16,11 +16,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::client_address::TrustedProxies;
+use crate::metrics::Metrics;
+use crate::middleware::{self, Edge, Origins};
 use crate::router::router;
 use crate::tls::Served;
 
 mod instance;
 mod listen;
+mod metrics;
 mod notify;
 
 use instance::Instance;
@@ -70,6 +74,7 @@ async fn live(settings: &Settings) -> Result<(), Failed> {
     let mut signals = Signals::catch()?;
     let instance = Instance::claim(&settings.state_dir)?;
     let app = Arc::new(App::default());
+    let counted = count()?;
     let (stop, stopping) = watch::channel(());
     let tls = load_tls(settings)?;
     let mut listeners = vec![bind("AGNES_LISTEN", settings.server.listen, None).await?];
@@ -84,7 +89,7 @@ async fn live(settings: &Settings) -> Result<(), Failed> {
         pid = std::process::id(),
         "{serving}"
     );
-    let routes = router(Arc::clone(&app));
+    let routes = middleware::wrap(router(Arc::clone(&app)), Arc::new(edge(&counted)));
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         accepting.spawn(listener.accept(routes.clone(), stopping.clone()));
@@ -111,6 +116,24 @@ async fn live(settings: &Settings) -> Result<(), Failed> {
         tracing::info!("stopped, nothing was cut off");
     }
     drained
+}
+
+/// Everything that is counted, at nothing.
+fn count() -> Result<Arc<Metrics>, Failed> {
+    Metrics::new(crate::app::VERSION, crate::app::COMMIT.unwrap_or_default())
+        .map(Arc::new)
+        .map_err(|e| Failed::new(format!("set up the metrics: {e}; nothing was started")))
+}
+
+/// How requests are taken in.
+fn edge(metrics: &Arc<Metrics>) -> Edge {
+    Edge {
+        proxies: TrustedProxies::default(),
+        origins: Origins::default(),
+        max_body_bytes: 1024 * 1024,
+        body_deadline: middleware::BODY_DEADLINE,
+        metrics: Arc::clone(metrics),
+    }
 }
 
 /// With TLS configured there is a sound pair or no server: one that came up without its TLS goes unnoticed.

@@ -62,9 +62,11 @@ impl Served {
         self.pair().leaf.clone()
     }
 
-    /// An acceptor over the pair in use now.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.pair().config))
+    /// An acceptor over the pair in use now, and whether a CA issued that pair's leaf.
+    pub(crate) fn acceptor(&self) -> (TlsAcceptor, bool) {
+        let pair = self.pair();
+        let acceptor = TlsAcceptor::from(Arc::clone(&pair.config));
+        (acceptor, pair.leaf.ca_issued)
     }
 
     fn pair(&self) -> Arc<Pair> {

@@ -10,15 +10,19 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::layers::{Layers, Raw, problem};
+use super::layers::{Layers, List, Raw, problem};
 use super::{Loaded, Problem, Source, Value, checks};
 use crate::env_keys::{self as keys, KEYS, Key, Kind};
 use crate::settings::{
     CaddyTarget, Domain, Fetch, ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress,
-    Server, Settings, Signal, Tls,
+    Settings, Signal, Tls,
 };
 use crate::source_url::SourceUrl;
 use crate::values;
+
+mod jobs;
+mod secrets;
+mod server;
 
 /// Validates everything and says where each value came from.
 pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
@@ -28,6 +32,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         faults: BTreeMap::new(),
         problems: layers.problems,
         warnings: layers.warnings,
+        server_problems: Vec::new(),
     };
     builder.take(&keys::CONFIG_VERSION, values::version);
     let runtime = builder
@@ -36,6 +41,11 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
     let (data_dir, state_dir) = builder.dirs(&dir);
     let log_level = builder.take(&keys::LOG_LEVEL, values::log_level);
     let mut settings = Settings {
+        secrets: builder.secrets(),
+        limits: builder.limits(),
+        audit: builder.audit(),
+        store: builder.store(),
+        jobs: builder.jobs(layers.jobs, &layers.credentials),
         runtime,
         log_level: log_level.unwrap_or_else(|| "info".to_owned()),
         tls: builder.tls(&dir),
@@ -59,6 +69,7 @@ pub(super) struct Builder {
     faults: BTreeMap<&'static str, String>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    server_problems: Vec<Problem>,
 }
 
 impl Builder {
@@ -126,6 +137,13 @@ impl Builder {
     fn written(&self, key: &Key) -> String {
         let raw = self.raws.get(key.name());
         raw.map_or(key.name().to_owned(), |raw| raw.written.clone())
+    }
+
+    /// Reports what keeps the server from starting.
+    fn server_fault(&mut self, key: &'static Key, message: impl Into<String>) {
+        let problem = problem(self.source(key), Some(&self.written(key)), message);
+        self.faults.insert(key.name(), problem.message.clone());
+        self.server_problems.push(problem);
     }
 
     pub(super) fn warn(&mut self, key: &'static Key, message: impl Into<String>) {
@@ -227,24 +245,15 @@ impl Builder {
         }
     }
 
-    fn server(&mut self) -> Server {
-        let listen = self.take(&keys::LISTEN, values::listen);
-        let drain = self.take(&keys::DRAIN, values::duration);
-        Server {
-            listen: listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))),
-            tls_listen: self.take(&keys::TLS_LISTEN, values::listen),
-            drain: drain.unwrap_or(Duration::from_secs(25)),
-        }
-    }
-
-    fn reload(&mut self, configured: Option<super::layers::Reload>, settings: &mut Settings) {
+    fn reload(&mut self, configured: Option<List<ReloadWay>>, settings: &mut Settings) {
         let default = || Settings::default_reload(settings.runtime, &settings.state_dir);
         let (ways, source) = match configured {
             Some(configured) => {
                 if let Some(problem) = configured.problem {
                     self.faults.insert(keys::RELOAD.name(), problem);
                 }
-                (configured.ways, configured.source)
+                let ways = configured.items.into_iter().map(|item| item.value);
+                (ways.collect(), configured.source)
             }
             None => (default(), Source::Default),
         };
@@ -259,12 +268,14 @@ impl Builder {
         self.problems.dedup();
         self.warnings.sort();
         self.warnings.dedup();
+        self.server_problems.sort();
         let values = KEYS.iter().map(|key| self.value(key)).collect();
         Loaded {
             settings: self.problems.is_empty().then_some(settings),
             values,
             problems: self.problems,
             warnings: self.warnings,
+            server_problems: self.server_problems,
         }
     }
 

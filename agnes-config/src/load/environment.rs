@@ -1,6 +1,6 @@
 //! The layers of `NAME=value`: `.env`, the process environment, flags, and the files that secrets are in.
 //!
-//! Always true: keys that are not ours are left alone; a secret's text goes no further than its length.
+//! Always true: keys that are not ours are left alone; a secret's text goes into a `Secret` and nowhere else.
 //!
 //! Does not: know the values' shapes.
 
@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::layers::{Layers, Raw};
 use super::{Source, file};
 use crate::dotenv;
 use crate::env_keys::{self, KEYS, Key};
+use crate::secret::Secret;
+use crate::values::quoted;
 
 /// The environment of the process, as the caller passed it in.
 pub(super) struct Environment {
@@ -54,14 +58,17 @@ pub(super) fn read_all(
         }
         true
     };
+    let wanted = layers.token_envs();
+    let mut credentials = Credentials::new(&wanted);
     for (name, text, source) in dotenv_entries(dir, environment, layers) {
-        if !put(&name, &text, source.clone(), layers) {
+        if !put(&name, &text, source.clone(), layers) && !credentials.offer(&name, &text) {
             warn_near_miss(&name, source, layers);
         }
     }
     for (name, value) in &environment.variables {
         match value.to_str() {
             Some(text) => {
+                credentials.offer(name, text);
                 put(name, text, Source::Environment, layers);
             }
             None if env_keys::by_env(name).is_some() => {
@@ -74,6 +81,7 @@ pub(super) fn read_all(
             None => {}
         }
     }
+    layers.credentials = credentials.look_up(dir);
     for (name, text) in flags {
         if !put(name, text, Source::Flag, layers) {
             layers.problem(Source::Flag, Some(name), "is no setting");
@@ -160,30 +168,116 @@ fn warn_near_miss(name: &str, source: Source, layers: &mut Layers) {
     }
 }
 
-/// A secret from the file that `<NAME>_FILE` names. That file was asked for, so its absence is a problem.
-fn secret_file(dir: &Path, key: &'static Key, path: &str, source: Source, layers: &mut Layers) {
-    let problem = match file::read(&dir.join(path)) {
-        Ok(Some(bytes)) => match std::str::from_utf8(&bytes) {
-            Ok(text) => {
-                let text = text.strip_suffix('\n').unwrap_or(text);
-                let text = text.strip_suffix('\r').unwrap_or(text);
-                if !text.is_empty() {
-                    let name = path.to_owned();
-                    let source = Source::File { name, line: None };
-                    return layers.put(key, key.name(), text, source);
-                }
-                "is empty (expected the secret)".to_owned()
+/// What jobs name as their credentials: a variable, or the file that `<NAME>_FILE` names, which beats it.
+struct Credentials<'a> {
+    wanted: &'a [String],
+    values: BTreeMap<String, Secret>,
+    files: BTreeMap<String, String>,
+}
+
+impl<'a> Credentials<'a> {
+    fn new(wanted: &'a [String]) -> Self {
+        Self {
+            wanted,
+            values: BTreeMap::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps a variable that a job names; says whether it is one. Empty means not set.
+    fn offer(&mut self, name: &str, text: &str) -> bool {
+        let wanted = |name: &str| self.wanted.iter().any(|wanted| wanted == name);
+        let of_file = name.strip_suffix("_FILE").filter(|name| wanted(name));
+        if wanted(name) {
+            if !text.is_empty() {
+                self.values.insert(name.to_owned(), Secret::new(text));
             }
-            Err(_) => "is not UTF-8 (expected text)".to_owned(),
+        } else if let Some(name) = of_file {
+            if !text.is_empty() {
+                self.files.insert(name.to_owned(), text.to_owned());
+            }
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn look_up(mut self, dir: &Path) -> BTreeMap<String, Result<Secret, String>> {
+        let look = |name: &String| {
+            let secret = match self.files.get(name) {
+                Some(path) => read_secret(dir, path)
+                    .and_then(Found::secret)
+                    .map_err(|what| {
+                        format!(
+                            "names {name}, and the file {} of {name}_FILE {what}",
+                            quoted(path)
+                        )
+                    }),
+                None => self.values.remove(name).ok_or_else(|| {
+                    format!("names {name}, which is set neither in the environment nor in .env")
+                }),
+            };
+            (name.clone(), secret)
+        };
+        let mut names = self.wanted.to_vec();
+        names.sort();
+        names.dedup();
+        names.iter().map(look).collect()
+    }
+}
+
+/// What the file of a secret holds.
+enum Found {
+    Absent,
+    Empty,
+    Secret(Secret),
+}
+
+impl Found {
+    /// The secret that had to be there.
+    fn secret(self) -> Result<Secret, String> {
+        match self {
+            Self::Absent => Err("does not exist".to_owned()),
+            Self::Empty => Err("is empty (expected the secret)".to_owned()),
+            Self::Secret(secret) => Ok(secret),
+        }
+    }
+}
+
+/// What is in a file, without the newline at its end.
+fn read_secret(dir: &Path, path: &str) -> Result<Found, String> {
+    let Some(bytes) = file::read(&dir.join(path))?.map(Zeroizing::new) else {
+        return Ok(Found::Absent);
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 (expected text)")?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Ok(match text {
+        "" => Found::Empty,
+        text => Found::Secret(Secret::new(text)),
+    })
+}
+
+/// A secret from the file that `<NAME>_FILE` names. That file was asked for, so its absence is a problem; but for a
+/// previous key, whose file rotation removes or empties. Lower layers are not asked then: a retired key stays retired.
+fn secret_file(dir: &Path, key: &'static Key, path: &str, source: Source, layers: &mut Layers) {
+    let problem = match read_secret(dir, path) {
+        Ok(Found::Absent | Found::Empty) if key.is_previous() => return layers.clear(key),
+        found => match found.and_then(Found::secret) {
+            Ok(secret) => {
+                let name = path.to_owned();
+                let source = Source::File { name, line: None };
+                return layers.put(key, key.name(), secret.expose(), source);
+            }
+            Err(problem) => problem,
         },
-        Ok(None) => "does not exist".to_owned(),
-        Err(problem) => problem,
     };
     let name = format!("{}_FILE", key.name());
-    let message = format!("the file {} {problem}", crate::values::quoted(path));
+    let message = format!("the file {} {problem}", quoted(path));
     layers.problem(source.clone(), Some(&name), message.clone());
     let raw = Raw {
         text: "<not set>".to_owned(),
+        secret: None,
         source,
         written: name,
         problem: Some(message),

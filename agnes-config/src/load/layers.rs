@@ -1,6 +1,7 @@
 //! What has been read so far: for each key the text of the highest layer, and where it stood.
 //!
-//! Always true: layers are put in low to high, so that the last one stays; an empty text changes nothing.
+//! Always true: layers are put in low to high, so that the last one stays; an empty text changes nothing, but for the
+//! one key whose emptiness says something; of a secret the text for people is its length.
 //!
 //! Does not: parse values.
 
@@ -8,13 +9,17 @@ use std::collections::BTreeMap;
 
 use super::{Problem, Source};
 use crate::env_keys::Key;
+use crate::secret::Secret;
 use crate::settings::ReloadWay;
+use crate::values::job::Draft;
 
 /// A text that somebody wrote for a key.
 #[derive(Debug, Clone)]
 pub(super) struct Raw {
     /// As written; of a secret only `<set, 64 chars>`.
     pub(super) text: String,
+    /// The secret itself.
+    pub(super) secret: Option<Secret>,
     pub(super) source: Source,
     /// The key as it stands there: the environment's name, or the path in `agnes.toml`.
     pub(super) written: String,
@@ -22,43 +27,67 @@ pub(super) struct Raw {
     pub(super) problem: Option<String>,
 }
 
-/// `[[tls.reload]]` of the highest file that has it.
+/// A list of tables, such as `[[tls.reload]]`, of the highest file that has it.
 #[derive(Debug)]
-pub(super) struct Reload {
+pub(super) struct List<T> {
     /// The sound entries, in order.
-    pub(super) ways: Vec<ReloadWay>,
+    pub(super) items: Vec<Item<T>>,
     pub(super) source: Source,
     /// The first problem of it, which is in `problems` too.
     pub(super) problem: Option<String>,
+}
+
+/// One table of a list.
+#[derive(Debug)]
+pub(super) struct Item<T> {
+    pub(super) value: T,
+    /// `jobs[0]`.
+    pub(super) path: String,
+    pub(super) source: Source,
 }
 
 /// All layers.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     pub(super) raws: BTreeMap<&'static str, Raw>,
-    pub(super) reload: Option<Reload>,
+    pub(super) reload: Option<List<ReloadWay>>,
+    pub(super) jobs: Option<List<Draft>>,
+    /// What the jobs' `token_env` name; an error says why there is none.
+    pub(super) credentials: BTreeMap<String, Result<Secret, String>>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
 }
 
 impl Layers {
-    /// Puts a text over what lower layers said; empty means not set.
+    /// Puts a text over what lower layers said; empty means not set, for most keys.
     pub(super) fn put(&mut self, key: &Key, written: &str, text: &str, source: Source) {
-        if text.is_empty() {
-            return;
-        }
-        let text = if key.is_secret() {
-            format!("<set, {} chars>", text.chars().count())
-        } else {
-            text.to_owned()
+        let text = match text {
+            "" if key.empty_is_a_value() => "off",
+            "" => return,
+            text => text,
         };
+        let secret = key.is_secret().then(|| Secret::new(text));
         let raw = Raw {
-            text,
+            text: secret.as_ref().map_or(text.to_owned(), Secret::masked),
+            secret,
             source,
             written: written.to_owned(),
             problem: None,
         };
         self.raws.insert(key.name(), raw);
+    }
+
+    /// Forgets what lower layers said.
+    pub(super) fn clear(&mut self, key: &Key) {
+        self.raws.remove(key.name());
+    }
+
+    /// The variables that jobs name.
+    pub(super) fn token_envs(&self) -> Vec<String> {
+        let items = self.jobs.iter().flat_map(|jobs| &jobs.items);
+        items
+            .filter_map(|item| item.value.token_env.clone())
+            .collect()
     }
 
     /// Puts something that is already known to be wrong.

@@ -13,10 +13,11 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::layers::{Layers, Raw, Reload};
+use super::layers::{Item, Layers, List, Raw};
 use super::{Source, file};
 use crate::env_keys::{self, KEYS, Key, Kind};
-use crate::values::reload::{self, Field};
+use crate::values::entry::{Fault, Field, Fields};
+use crate::values::{job, reload};
 
 /// Puts `agnes.toml` and then its drop-ins, by name, into `layers`.
 pub(super) fn read_all(dir: &Path, layers: &mut Layers) {
@@ -156,14 +157,21 @@ impl Reader<'_> {
                 format!("means the same as {other}, which is given too (expected one of them)");
             self.layers.problem(source.clone(), Some(&path), message);
         }
-        if key.kind == Kind::Reload {
-            return self.reload(value, source);
+        match key.kind {
+            Kind::Reload => return self.reload(value, source),
+            Kind::Jobs => {
+                let list = self.list(key, value, source, job::job);
+                self.layers.jobs = Some(list);
+                return;
+            }
+            _ => {}
         }
         match text_of(key.kind, value.get_ref()) {
             Ok(text) => self.layers.put(key, &path, &text, source),
             Err(problem) => {
                 let raw = Raw {
                     text: shown(value.get_ref()),
+                    secret: None,
                     source,
                     written: path,
                     problem: Some(problem),
@@ -174,58 +182,83 @@ impl Reader<'_> {
     }
 
     fn reload(&mut self, value: &Spanned<DeValue<'_>>, source: Source) {
+        if matches!(value.get_ref(), DeValue::Array(entries) if entries.is_empty()) {
+            let message = "is empty (expected at least one way; leave it out for the defaults)";
+            self.layers
+                .problem(source.clone(), Some("tls.reload"), message);
+            self.layers.reload = Some(List {
+                items: Vec::new(),
+                source,
+                problem: Some(message.to_owned()),
+            });
+            return;
+        }
+        let dir = self.dir;
+        let list = self.list(&env_keys::RELOAD, value, source, |fields| {
+            reload::way(dir, fields)
+        });
+        self.layers.reload = Some(list);
+    }
+
+    /// The tables of a list, each read by `parse`.
+    fn list<T>(
+        &mut self,
+        key: &Key,
+        value: &Spanned<DeValue<'_>>,
+        source: Source,
+        parse: impl Fn(Fields) -> Result<T, Vec<Fault>>,
+    ) -> List<T> {
         let before = self.layers.problems.len();
-        let mut ways = Vec::new();
+        let name = key.toml.unwrap_or_default();
+        let mut items = Vec::new();
         match value.get_ref() {
-            DeValue::Array(entries) if !entries.is_empty() => {
+            DeValue::Array(entries) => {
                 for (index, entry) in entries.iter().enumerate() {
-                    ways.extend(self.way(index, entry));
+                    items.extend(self.item(format!("{name}[{index}]"), entry, &parse));
                 }
-            }
-            DeValue::Array(_) => {
-                let message = "is empty (expected at least one way; leave it out for the defaults)";
-                self.layers
-                    .problem(source.clone(), Some("tls.reload"), message);
             }
             other => {
                 let message = format!(
                     "is of type {} (expected {})",
                     other.type_str(),
-                    Kind::Reload.expected()
+                    key.kind.expected()
                 );
-                self.layers
-                    .problem(source.clone(), Some("tls.reload"), message);
+                self.layers.problem(source.clone(), Some(name), message);
             }
         }
         let problem = self.layers.problems.get(before).map(|p| p.message.clone());
-        self.layers.reload = Some(Reload {
-            ways,
+        List {
+            items,
             source,
             problem,
-        });
+        }
     }
 
-    fn way(
+    fn item<T>(
         &mut self,
-        index: usize,
+        path: String,
         entry: &Spanned<DeValue<'_>>,
-    ) -> Option<crate::settings::ReloadWay> {
-        let path = format!("tls.reload[{index}]");
+        parse: impl Fn(Fields) -> Result<T, Vec<Fault>>,
+    ) -> Option<Item<T>> {
+        let source = self.source(entry.span().start);
         let DeValue::Table(table) = entry.get_ref() else {
             let message = format!(
                 "is of type {} (expected a table)",
                 entry.get_ref().type_str()
             );
-            self.layers
-                .problem(self.source(entry.span().start), Some(&path), message);
+            self.layers.problem(source, Some(&path), message);
             return None;
         };
         let fields = table
             .iter()
             .map(|(name, value)| (name.get_ref().to_string(), field(value.get_ref())))
             .collect();
-        match reload::way(self.dir, fields) {
-            Ok(way) => Some(way),
+        match parse(fields) {
+            Ok(value) => Some(Item {
+                value,
+                path,
+                source,
+            }),
             Err(faults) => {
                 for (name, message) in faults {
                     let at = name.as_deref().and_then(|name| {
@@ -245,6 +278,7 @@ impl Reader<'_> {
 fn field(value: &DeValue<'_>) -> Field {
     match value {
         DeValue::String(text) => Field::Text(text.to_string()),
+        DeValue::Integer(number) => Field::Integer(number.to_string()),
         DeValue::Array(items) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned))
@@ -260,24 +294,29 @@ fn field(value: &DeValue<'_>) -> Field {
 /// The text that a value stands for in the shape `kind`.
 fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<String, String> {
     match (kind, value) {
-        (Kind::Version, DeValue::Integer(number)) => Ok(number.to_string()),
+        (Kind::Version | Kind::Count, DeValue::Integer(number)) => Ok(number.to_string()),
         (Kind::Version, other) => Err(format!(
             "is of type {} (expected {})",
             other.type_str(),
             kind.expected()
         )),
         (_, DeValue::String(text)) => Ok(text.to_string()),
-        (Kind::Domains, DeValue::Array(items)) => items
+        (Kind::Domains | Kind::Nets | Kind::Origins, DeValue::Array(items)) => items
             .iter()
             .map(|item| item.get_ref().as_str())
             .collect::<Option<Vec<_>>>()
-            .map(|names| names.join(","))
+            .map(|items| items.join(","))
             .ok_or_else(|| {
                 format!(
                     "has an item that is no string (expected {})",
                     kind.expected()
                 )
             }),
+        (Kind::Count, other) => Err(format!(
+            "is of type {} (expected {})",
+            other.type_str(),
+            kind.expected()
+        )),
         (_, other) => Err(format!(
             "is of type {} (expected a string: {})",
             other.type_str(),
@@ -322,6 +361,8 @@ fn unknown(path: &str) -> String {
                 .is_some_and(|env| env.eq_ignore_ascii_case(&last(path)))
         })
         .and_then(|key| key.toml);
+    // A short name is near to everything.
+    let slips = (last(path).chars().count() / 3).clamp(1, 3);
     let nearest = || {
         paths()
             .chain(tables())
@@ -331,7 +372,7 @@ fn unknown(path: &str) -> String {
                 (whole.min(name), whole, known)
             })
             .min()
-            .filter(|(distance, _, _)| *distance <= 3)
+            .filter(|(distance, _, _)| *distance <= slips)
             .map(|(_, _, known)| known)
     };
     match elsewhere.or(by_env).or_else(nearest) {

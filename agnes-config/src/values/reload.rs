@@ -4,25 +4,11 @@
 //!
 //! Does not: read TOML (the caller hands over fields), look whether the target exists.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::entry::{Entry, Fault, Field, Fields};
 use super::{Parsed, path, quoted};
 use crate::settings::{CaddyTarget, ProcessTarget, ReloadWay, RestartTarget, Signal};
-
-/// A field's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Field {
-    /// A string.
-    Text(String),
-    /// An array of strings.
-    List(Vec<String>),
-    /// Anything else: the name of its TOML type.
-    Other(&'static str),
-}
-
-/// A fault, and the field it is in (`None`: the entry as a whole).
-pub(crate) type Fault = (Option<String>, String);
 
 const KINDS: &str = "signal, caddy-admin, command or restart";
 
@@ -30,11 +16,8 @@ const KINDS: &str = "signal, caddy-admin, command or restart";
 ///
 /// # Errors
 /// All faults.
-pub(crate) fn way(dir: &Path, fields: BTreeMap<String, Field>) -> Result<ReloadWay, Vec<Fault>> {
-    let mut entry = Entry {
-        fields,
-        faults: Vec::new(),
-    };
+pub(crate) fn way(dir: &Path, fields: Fields) -> Result<ReloadWay, Vec<Fault>> {
+    let mut entry = Entry::new(fields);
     let kind = entry.text("kind");
     let way = match kind.as_deref() {
         Some("signal") => entry.signal(dir),
@@ -53,67 +36,14 @@ pub(crate) fn way(dir: &Path, fields: BTreeMap<String, Field>) -> Result<ReloadW
         }
     };
     let kind = kind.unwrap_or_default();
-    for name in std::mem::take(&mut entry.fields).into_keys() {
-        entry.fault(Some(&name), format!("is no field of kind = \"{kind}\""));
-    }
+    entry.refuse_the_rest(&format!("kind = \"{kind}\""));
     match way {
         Some(way) if entry.faults.is_empty() => Ok(way),
         _ => Err(entry.faults),
     }
 }
 
-struct Entry {
-    fields: BTreeMap<String, Field>,
-    faults: Vec<Fault>,
-}
-
 impl Entry {
-    fn fault(&mut self, field: Option<&str>, what: impl Into<String>) {
-        self.faults.push((field.map(str::to_owned), what.into()));
-    }
-
-    /// Takes a field that must be a string; an empty one counts as absent.
-    fn text(&mut self, name: &str) -> Option<String> {
-        match self.fields.remove(name)? {
-            Field::Text(text) => Some(text).filter(|text| !text.is_empty()),
-            Field::List(_) => {
-                self.fault(Some(name), "is a list (expected a string)");
-                None
-            }
-            Field::Other(kind) => {
-                self.fault(Some(name), format!("is of type {kind} (expected a string)"));
-                None
-            }
-        }
-    }
-
-    fn checked<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
-        let text = self.text(name)?;
-        parse(&text)
-            .map_err(|what| self.fault(Some(name), what))
-            .ok()
-    }
-
-    /// The one target among those that were given.
-    fn one<T>(&mut self, targets: Vec<Option<T>>, names: &str) -> Option<T> {
-        let mut given = targets.into_iter().flatten();
-        let first = given.next();
-        let further = given.next().is_some();
-        if further || (first.is_none() && self.faults.is_empty()) {
-            let found = if further {
-                "more than one target"
-            } else {
-                "no target"
-            };
-            self.fault(
-                None,
-                format!("has {found} (expected exactly one of {names})"),
-            );
-            return None;
-        }
-        first
-    }
-
     fn signal(&mut self, dir: &Path) -> Option<ReloadWay> {
         let signal = match self.text("signal") {
             None => Some(Signal::Usr1),

@@ -2,7 +2,8 @@
 //!
 //! Always true: no client can hold more than its share for free: the TLS handshake, the first request and each request's
 //! head have deadlines, and each listener has a cap of its own, so that a flood on one leaves the other's probes alone.
-//! A failed connection never ends the loop.
+//! A failed connection never ends the loop. Every request carries its [`Connection`]. Heads above 64 KiB, more than 100
+//! header fields, and what is not HTTP are turned away by the protocol itself, before there is a request to answer.
 //!
 //! Does not: know what is served; log what a stranger can cause above debug.
 
@@ -25,6 +26,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use crate::client_address::Connection;
 use crate::tls::Served;
 
 /// What one listener's clients may take.
@@ -79,8 +81,8 @@ impl Listener {
                 _ = stop.changed() => return,
                 next = next => next,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(e) => {
                     backoff.after(&e, self.address).await;
                     continue;
@@ -91,7 +93,7 @@ impl Listener {
                 (self.tls.clone(), self.limits, router.clone(), stop.clone());
             tokio::spawn(async move {
                 let _slot = slot;
-                if let Err(why) = serve(stream, tls, limits, router, stop).await {
+                if let Err(why) = serve(stream, peer, tls, limits, router, stop).await {
                     tracing::debug!("connection: {why}");
                 }
             });
@@ -103,28 +105,37 @@ type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 async fn serve(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<Arc<Served>>,
     limits: Limits,
     router: Router,
     stop: watch::Receiver<()>,
 ) -> Ended {
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else {
-        return speak(stream, Protocol::Http1, limits, router, stop).await;
+    let mut known = Connection {
+        peer,
+        tls: tls.is_some(),
+        ca_leaf: false,
     };
-    let stream = timeout(limits.handshake, tls.acceptor().accept(stream))
+    let Some(tls) = tls else {
+        return speak(stream, known, Protocol::Http1, limits, router, stop).await;
+    };
+    let (acceptor, ca_leaf) = tls.acceptor();
+    known.ca_leaf = ca_leaf;
+    let stream = timeout(limits.handshake, acceptor.accept(stream))
         .await
         .map_err(|_| "TLS handshake timed out")??;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    speak(stream, protocol, limits, router, stop).await
+    speak(stream, known, protocol, limits, router, stop).await
 }
 
 /// Serves requests on one connection until either side has enough, or a stop lets the ones in flight finish.
 async fn speak<S>(
     stream: S,
+    known: Connection,
     protocol: Protocol,
     limits: Limits,
     router: Router,
@@ -135,8 +146,9 @@ where
 {
     let spoken = Arc::new(AtomicBool::new(false));
     let heard = Arc::clone(&spoken);
-    let service = router.map_request(move |request: Request<_>| {
+    let service = router.map_request(move |mut request: Request<_>| {
         heard.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(known);
         request.map(Body::new)
     });
     let http = protocol.builder(limits);

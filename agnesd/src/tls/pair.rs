@@ -44,6 +44,8 @@ pub(crate) struct Leaf {
     pub(crate) not_after: String,
     /// What is wrong with it and served nevertheless.
     pub(crate) warnings: Vec<&'static str>,
+    /// Issued by somebody else: not a bridge that signed itself.
+    pub(crate) ca_issued: bool,
 }
 
 /// A checked pair, ready to serve.
@@ -199,6 +201,7 @@ fn describe(der: &CertificateDer<'_>) -> Result<Leaf, &'static str> {
         sha256,
         not_after: not_after.map_err(|_| "holds a leaf with no readable end of validity")?,
         warnings,
+        ca_issued: leaf.issuer().as_raw() != leaf.subject().as_raw(),
     })
 }
 

@@ -1,0 +1,175 @@
+//! From a credential to a [`Principal`].
+//!
+//! Always true: a credential is judged from memory alone, in this order: the scheduler's secret, a personal token, a session's
+//! access token. A user that was disabled, a session that ended and a token that was revoked are refused from the commit
+//! on (A08). Any bytes in the header give an answer below 500 (A02).
+//!
+//! Does not: decide what a principal may do (`access` does).
+
+use std::sync::Arc;
+
+use agnes_store::sessions::Method;
+use agnes_store::tokens::Token;
+use agnes_store::users::{SCHEDULER_EMAIL, User};
+use agnes_store::{Id, Store, clock};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+
+pub(crate) mod access;
+pub(crate) mod keys;
+pub(crate) mod passwords;
+pub(crate) mod personal;
+pub(crate) mod secrets;
+pub(crate) mod throttle;
+
+use keys::Keys;
+
+/// Somebody who may call.
+#[derive(Debug, Clone)]
+pub(crate) struct Principal {
+    /// Who.
+    pub(crate) user: Arc<User>,
+    /// A member of the group Admin.
+    pub(crate) admin: bool,
+    /// By what.
+    pub(crate) credential: Credential,
+}
+
+/// What was shown.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    /// An access token of a session that a person began.
+    Session(Id, Method),
+    /// A personal access token.
+    Personal(Arc<Token>),
+    /// The scheduler's secret.
+    Scheduler,
+}
+
+impl Principal {
+    /// The session that this is, if it is one.
+    pub(crate) fn session(&self) -> Option<Id> {
+        match self.credential {
+            Credential::Session(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// As metrics and the log name the credential.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.credential {
+            Credential::Session(..) => "session",
+            Credential::Personal(_) => "personal",
+            Credential::Scheduler => "scheduler",
+        }
+    }
+}
+
+/// Why a credential that was shown opens nothing: the kind that the log counts it under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) &'static str);
+
+/// Who calls: nobody said so, a principal, or a credential that was refused.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// There was no credential.
+    Anonymous,
+    /// It was good.
+    Known(Principal),
+    /// It was not.
+    Refused(Refused),
+}
+
+impl Caller {
+    /// The principal, if there is one.
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        match self {
+            Self::Known(principal) => Some(principal),
+            _ => None,
+        }
+    }
+
+    /// Judges the `Authorization` header.
+    pub(crate) fn of(headers: &HeaderMap, store: &Store, keys: &Keys) -> Self {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            return Self::Anonymous;
+        };
+        // two of them: a proxy and we might each read another one
+        if values.next().is_some() {
+            return Self::Refused(Refused("duplicate"));
+        }
+        let Some(secret) = bearer(value.as_bytes()) else {
+            return Self::Refused(Refused("malformed"));
+        };
+        match judge(secret, store, keys) {
+            Ok(principal) => Self::Known(principal),
+            Err(refused) => Self::Refused(refused),
+        }
+    }
+}
+
+/// The bytes behind `Bearer `; the scheme in any case.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| rest.trim_ascii())
+        .filter(|secret| !secret.is_empty())
+}
+
+fn judge(secret: &[u8], store: &Store, keys: &Keys) -> Result<Principal, Refused> {
+    let directory = store.directory();
+    if keys.is_scheduler(secret) {
+        let user = directory.user_by_email(SCHEDULER_EMAIL);
+        let user = user.filter(|user| !user.disabled);
+        return Ok(Principal {
+            user: Arc::clone(user.ok_or(Refused("scheduler"))?),
+            admin: true,
+            credential: Credential::Scheduler,
+        });
+    }
+    // what is no text is no token of ours
+    let text = std::str::from_utf8(secret).map_err(|_| Refused("malformed"))?;
+    let (user, credential) = if text.starts_with(personal::PREFIX) {
+        let refused = Refused("personal");
+        if !personal::is_plausible(text) {
+            return Err(refused);
+        }
+        let token = directory.token_by_hash(&secrets::sha256(text));
+        let token = token.filter(|token| token.is_valid(clock::now()));
+        let token = Arc::clone(token.ok_or(refused)?);
+        (token.user_id, Credential::Personal(token))
+    } else {
+        let refused = Refused("session");
+        let claims = keys.verify(text).ok_or(refused)?;
+        let session = directory.session(claims.sid).ok_or(refused)?;
+        let user = directory.user(claims.sub).ok_or(refused)?;
+        if session.user_id != user.id || claims.epoch != user.epoch {
+            return Err(refused);
+        }
+        (user.id, Credential::Session(session.id, session.method))
+    };
+    let user = directory.user(user).filter(|user| !user.disabled);
+    let user = Arc::clone(user.ok_or(Refused("disabled"))?);
+    Ok(Principal {
+        admin: directory.is_admin(user.id),
+        user,
+        credential,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bearer;
+
+    #[test]
+    fn a02_any_bytes_behind_bearer_are_taken_or_refused_never_a_panic() {
+        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
+        assert_eq!(bearer(b"Bearer \xff\xfe"), Some(&b"\xff\xfe"[..]));
+        for nothing in [&b""[..], b"Bearer", b"Bearer ", b"Bearer   ", b"Basic abc", b"\xff"] {
+            assert_eq!(bearer(nothing), None, "{nothing:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Passwords: argon2id at 19 MiB and two passes, at most two at once.
+//!
+//! Always true: an address that is unknown costs what a wrong password costs; the parameters are OWASP's second choice
+//! (Password Storage Cheat Sheet), 38 MiB for both at once.
+//!
+//! Does not: count failures (`throttle` does).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+
+use super::secrets;
+
+/// Shortest and longest password, in characters.
+const LENGTH: std::ops::RangeInclusive<usize> = 12..=128;
+
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const AT_ONCE: usize = 2;
+/// Beyond this a caller is better told to come again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a password was not hashed or compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// Too many others wait.
+    Busy,
+    /// Something that should not be.
+    Broken,
+    /// Shorter or longer than passwords are.
+    Length,
+}
+
+/// Whether a new password is taken.
+///
+/// # Errors
+/// [`Failed::Length`].
+pub(crate) fn check(password: &str) -> Result<(), Failed> {
+    if LENGTH.contains(&password.chars().count()) {
+        Ok(())
+    } else {
+        Err(Failed::Length)
+    }
+}
+
+/// The hasher.
+#[derive(Debug)]
+pub(crate) struct Passwords {
+    slots: Semaphore,
+    /// Of a password that nobody has: compared with where there is nobody.
+    nobody: Arc<str>,
+}
+
+impl Passwords {
+    /// Blocking for as long as one hash takes.
+    ///
+    /// # Errors
+    /// A line when no hash can be made.
+    pub(crate) fn new() -> Result<Self, String> {
+        let secret = secrets::random().map_err(|e| e.to_string())?;
+        let nobody = hash(&secret).ok_or("argon2 does not hash")?;
+        Ok(Self {
+            slots: Semaphore::new(AT_ONCE),
+            nobody: nobody.into(),
+        })
+    }
+
+    /// A PHC string of this password.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Failed> {
+        self.run(move || hash(&password)).await?.ok_or(Failed::Broken)
+    }
+
+    /// Whether the password is the one of this PHC string; without one it takes as long and is not.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Failed> {
+        let somebody = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.nobody.to_string());
+        let right = self.run(move || verify(&password, &hash)).await?;
+        Ok(right && somebody)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failed> {
+        let slot = tokio::time::timeout(PATIENCE, self.slots.acquire())
+            .await
+            .map_err(|_| Failed::Busy)?
+            .map_err(|_| Failed::Broken)?;
+        let result = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| Failed::Broken);
+        drop(slot);
+        result
+    }
+}
+
+fn argon2() -> Option<Argon2<'static>> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None).ok()?;
+    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn hash(password: &str) -> Option<String> {
+    let salt = secrets::bytes().ok()?;
+    let salt = salt.get(..16)?;
+    let hash: PasswordHash = argon2()?
+        .hash_password_with_salt(password.as_bytes(), salt)
+        .ok()?;
+    Some(hash.to_string())
+}
+
+fn verify(password: &str, hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else {
+        return false;
+    };
+    argon2().is_some_and(|argon2| argon2.verify_password(password.as_bytes(), &hash).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_argon2id_of_the_promised_cost_and_knows_its_password() {
+        let hashed = hash("correct horse battery").unwrap();
+        assert!(hashed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hashed}");
+        assert!(verify("correct horse battery", &hashed));
+        assert!(!verify("correct horse batterz", &hashed));
+        assert!(!verify("x", "no hash"));
+    }
+}

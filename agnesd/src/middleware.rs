@@ -1,0 +1,139 @@
+//! What happens to every request before its route and to every answer after it.
+//!
+//! Always true: each answer, also one given here, has a request id, the security headers and a place in the metrics; each
+//! error is a problem document; no byte of a header can make any of it fail.
+//!
+//! Does not: know which routes there are.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::client_address::{Connection, TrustedProxies};
+use crate::error::{self, Problem};
+use crate::metrics::Metrics;
+
+mod authenticate;
+mod body;
+mod cors;
+mod limit;
+mod metrics;
+mod request_id;
+mod security_headers;
+
+pub(crate) use cors::Origins;
+pub(crate) use request_id::RequestId;
+
+/// Longest path with query, in bytes.
+const MAX_URL: usize = 8 * 1024;
+
+/// Largest sum of header names and values, in bytes. Above 64 KiB hyper itself refuses, with 431 and no body.
+const MAX_HEADERS: usize = 32 * 1024;
+
+/// How long a body may take, unless a route says otherwise.
+pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the server's edge is set to.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    /// Whose word about the client is taken.
+    pub(crate) proxies: TrustedProxies,
+    /// Pages of which origins may read answers.
+    pub(crate) origins: Origins,
+    /// Largest body, in bytes.
+    pub(crate) max_body_bytes: u64,
+    /// How long a body may take from its first read.
+    pub(crate) body_deadline: Duration,
+    /// Where requests are counted.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// `router` behind what asks who calls and how often.
+pub(crate) fn known(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    router
+        .layer(from_fn_with_state(Arc::clone(app), limit::limit))
+        .layer(from_fn_with_state(
+            Arc::clone(app),
+            authenticate::authenticate,
+        ))
+}
+
+/// `router` behind `edge`. One layer, for every request pays for each: the order within it is this file's.
+pub(crate) fn wrap(router: Router, edge: Arc<Edge>) -> Router {
+    router
+        .layer(from_fn_with_state(edge, pass))
+        // axum's own limit of 2 MB would refuse what the settings allow
+        .layer(DefaultBodyLimit::disable())
+}
+
+async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = metrics::method(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let connection = request.extensions().get::<Connection>().copied();
+    let asked = cors::Asked::of(&request);
+    let id = identify(&edge, connection, &mut request);
+
+    let mut response = if asked.is_preflight(&edge.origins) {
+        cors::preflight()
+    } else {
+        respond(&edge, request, next).await
+    };
+
+    response = error::finish(response, id.as_str());
+    let headers = response.headers_mut();
+    security_headers::set(headers, connection);
+    asked.answer(&edge.origins, headers);
+    id.set(headers);
+    let route = route.as_ref().map_or(metrics::UNMATCHED, |r| r.as_str());
+    edge.metrics
+        .http_request(method, route, response.status().as_str(), began.elapsed());
+    response
+}
+
+/// Names the request, and notes where it comes from.
+fn identify(edge: &Edge, connection: Option<Connection>, request: &mut Request) -> RequestId {
+    let trusted = connection.is_some_and(|c| edge.proxies.trusts(c.peer.ip()));
+    let id = RequestId::of(request.headers(), trusted);
+    let client = connection.map(|c| edge.proxies.client(c.peer.ip(), request.headers()));
+    let extensions = request.extensions_mut();
+    extensions.insert(id.clone());
+    if let Some(client) = client {
+        extensions.insert(client);
+    }
+    id
+}
+
+/// The route's answer, within the limits.
+async fn respond(edge: &Edge, request: Request, next: Next) -> Response {
+    if url_bytes(request.uri()) > MAX_URL {
+        return Problem::url_too_long().into_response();
+    }
+    if header_bytes(request.headers()) > MAX_HEADERS {
+        return Problem::header_too_large().into_response();
+    }
+    match body::bounded(request, edge.max_body_bytes, edge.body_deadline) {
+        Ok((request, watch)) => watch.judge(next.run(request).await),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn url_bytes(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |text| text.as_str().len())
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Judges the credential of every request, once, before anything else asks who calls.
+//!
+//! Always true: a refused credential is counted for the audit log, whatever the route then says; a use of a personal token
+//! is noted, and one that ends within a week is told so in a header.
+//!
+//! Does not: refuse (the gate of the route does).
+
+use std::sync::Arc;
+
+use agnes_store::clock;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use time::Duration;
+use time::format_description::well_known::Rfc3339;
+
+use crate::app::App;
+use crate::auth::{Caller, Credential};
+use crate::request::Asker;
+
+/// When the personal token ends, once that is near.
+const EXPIRES: HeaderName = HeaderName::from_static("x-token-expires-at");
+/// From here on a token's end is near.
+const NEAR: Duration = Duration::days(7);
+
+pub(super) async fn authenticate(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = Caller::of(request.headers(), &app.store, &app.keys);
+    let (mut parts, body) = request.into_parts();
+    let mut ends = None;
+    match &caller {
+        Caller::Refused(refused) => {
+            let origin = Asker::of(&parts).origin;
+            app.store.refused(&origin, refused.0, "api");
+        }
+        Caller::Known(principal) => {
+            if let Credential::Personal(token) = &principal.credential {
+                let ip = Asker::of(&parts).origin.ip;
+                app.store.note_use(token.id, &ip);
+                ends = Some(token.expires_at).filter(|end| *end - clock::now() < NEAR);
+            }
+        }
+        Caller::Anonymous => {}
+    }
+    parts.extensions.insert(caller);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(end) = ends.and_then(|end| end.format(&Rfc3339).ok())
+        && let Ok(end) = HeaderValue::try_from(end)
+    {
+        response.headers_mut().insert(EXPIRES, end);
+        response.headers_mut().insert(
+            axum::http::header::WARNING,
+            HeaderValue::from_static("299 - \"this token expires within 7 days\""),
+        );
+    }
+    response
+}

@@ -1,0 +1,137 @@
+//! Routes with their access, and the gate in front of each.
+//!
+//! Always true: there is one way to add a route, and it asks for the access; the gate runs before the handler.
+//!
+//! Does not: know which routes there are.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::auth::access::Access;
+use crate::error::Problem;
+
+/// One route.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// How it is called.
+    pub(crate) method: Method,
+    /// Where, with `{}` for what varies.
+    pub(crate) path: &'static str,
+    /// By whom.
+    pub(crate) access: Access,
+}
+
+/// All routes.
+#[derive(Default)]
+pub(crate) struct Table {
+    entries: Vec<Entry>,
+    handlers: Vec<MethodRouter<Arc<App>>>,
+}
+
+impl Table {
+    /// Adds a GET route (HEAD comes with it).
+    pub(crate) fn get<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(Method::GET, MethodFilter::GET, path, access, handler)
+    }
+
+    /// Adds a POST route.
+    pub(crate) fn post<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(Method::POST, MethodFilter::POST, path, access, handler)
+    }
+
+    /// Adds a PUT route.
+    pub(crate) fn put<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(Method::PUT, MethodFilter::PUT, path, access, handler)
+    }
+
+    /// Adds a PATCH route.
+    pub(crate) fn patch<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(Method::PATCH, MethodFilter::PATCH, path, access, handler)
+    }
+
+    /// Adds a DELETE route.
+    pub(crate) fn delete<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(Method::DELETE, MethodFilter::DELETE, path, access, handler)
+    }
+
+    fn add<H, T>(
+        mut self,
+        method: Method,
+        filter: MethodFilter,
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.entries.push(Entry {
+            method,
+            path,
+            access,
+        });
+        self.handlers.push(on(filter, handler));
+        self
+    }
+
+    /// The routes in the order in which they were added.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The router, each route behind its gate.
+    pub(crate) fn into_router(self, app: &Arc<App>) -> Router<Arc<App>> {
+        let routes = self.entries.into_iter().zip(self.handlers);
+        routes.fold(Router::new(), |router, (entry, handler)| {
+            let gate = middleware::from_fn_with_state((Arc::clone(app), entry.access), gate);
+            router.route(entry.path, handler.layer(gate))
+        })
+    }
+}
+
+/// Lets through who may; everybody else gets a problem that says what is missing.
+async fn gate(
+    State((app, access)): State<(Arc<App>, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    let caller = caller.unwrap_or(&Caller::Anonymous);
+    match access.check(caller, &app.store.directory()) {
+        Ok(()) => next.run(request).await,
+        Err(crate::auth::access::Denied::Unauthenticated) => {
+            Problem::unauthenticated(matches!(caller, Caller::Refused(_))).into_response()
+        }
+        Err(denied) => Problem::from(denied).into_response(),
+    }
+}

@@ -1,0 +1,239 @@
+//! Users, for administrators.
+//!
+//! Always true: nobody is deleted: `DELETE` disables, for the audit log names people.
+//!
+//! Does not: show password hashes.
+
+use std::sync::Arc;
+
+use agnes_store::users::{Kind, NewUser, User};
+use agnes_store::{Directory, Id};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::{List, Page};
+use crate::app::App;
+use crate::auth::passwords;
+use crate::error::{Answer, Problem};
+use crate::request::{Asker, Body, Params};
+
+/// A user that is wanted.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Wanted {
+    /// E-mail address.
+    email: String,
+    /// May be left out.
+    #[serde(default)]
+    name: String,
+    /// 12 to 128 characters; without it the user cannot sign in by password.
+    password: Option<String>,
+    /// Ids or names of groups.
+    #[serde(default)]
+    groups: Vec<String>,
+}
+
+/// What may be changed of a user.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Change {
+    /// Disabling ends sessions and revokes tokens at once.
+    disabled: Option<bool>,
+    /// Ends the user's sessions.
+    password: Option<String>,
+}
+
+/// A user as administrators see it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Shown {
+    /// Its name for programs.
+    #[schema(value_type = String)]
+    id: Id,
+    /// Its address.
+    email: String,
+    /// Its name for people.
+    name: String,
+    /// `person` or `system`.
+    #[schema(value_type = String)]
+    kind: Kind,
+    /// A member of the group Admin.
+    admin: bool,
+    /// May not call.
+    disabled: bool,
+    /// There is a password and the user is not disabled.
+    can_sign_in: bool,
+    /// Names of its groups.
+    groups: Vec<String>,
+    /// Its internal roles.
+    roles: Vec<String>,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    created_at: OffsetDateTime,
+}
+
+impl Shown {
+    fn of(directory: &Directory, user: &User) -> Self {
+        let mut groups: Vec<String> = directory
+            .groups_of(user.id)
+            .map(|group| group.name.clone())
+            .collect();
+        groups.sort_unstable();
+        Self {
+            id: user.id,
+            email: user.email.clone(),
+            name: user.name.clone(),
+            kind: user.kind,
+            admin: directory.is_admin(user.id),
+            disabled: user.disabled,
+            can_sign_in: user.can_sign_in(),
+            groups,
+            roles: directory.roles_of(user.id),
+            created_at: user.created_at,
+        }
+    }
+}
+
+/// The user of this id or address.
+fn find(directory: &Directory, id_or_email: &str) -> Answer<Arc<User>> {
+    let user = match id_or_email.parse::<Id>() {
+        Ok(id) => directory.user(id),
+        Err(_) => directory.user_by_email(&id_or_email.to_lowercase()),
+    };
+    user.cloned()
+        .ok_or_else(|| Problem::not_found("there is no such user"))
+}
+
+/// Users, oldest first.
+#[utoipa::path(get, path = "/api/users", params(("cursor" = Option<String>, Query), ("limit" = Option<u16>, Query)),
+    responses((status = 200, body = List<Shown>)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Params(page): Params<Page>,
+) -> Answer<Json<List<Shown>>> {
+    let limit = page.limit()?;
+    let after = match &page.cursor {
+        None => None,
+        Some(cursor) => Some(
+            cursor
+                .parse::<Id>()
+                .map_err(|_| Problem::bad_request("cursor is not one that was given"))?,
+        ),
+    };
+    let directory = app.store.directory();
+    let users = directory.all_users();
+    let from = after.map_or(0, |after| users.partition_point(|user| user.id <= after));
+    let rest = users.get(from..).unwrap_or_default();
+    let shown = rest.get(..limit.min(rest.len())).unwrap_or_default();
+    let more = shown.len() < rest.len();
+    Ok(Json(List {
+        items: shown
+            .iter()
+            .map(|user| Shown::of(&directory, user))
+            .collect(),
+        next_cursor: shown.last().filter(|_| more).map(|user| user.id.to_string()),
+    }))
+}
+
+/// Makes a user.
+#[utoipa::path(post, path = "/api/users", request_body = Wanted, responses(
+    (status = 201, body = Shown), (status = 409, body = Problem), (status = 422, body = Problem),
+))]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Body(wanted): Body<Wanted>,
+) -> Answer<Response> {
+    let password_hash = match wanted.password {
+        None => None,
+        Some(password) => {
+            passwords::check(&password)?;
+            Some(app.passwords.hash(password).await?)
+        }
+    };
+    let new = NewUser {
+        email: wanted.email,
+        name: wanted.name,
+        password_hash,
+        groups: wanted.groups,
+    };
+    let user = app.store.create_user(asker.origin, new).await?;
+    let shown = Shown::of(&app.store.directory(), &user);
+    Ok((StatusCode::CREATED, Json(shown)).into_response())
+}
+
+/// One user.
+#[utoipa::path(get, path = "/api/users/{id}", params(("id" = String, Path, description = "id or address")), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem),
+))]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Path(user): Path<String>,
+) -> Answer<Json<Shown>> {
+    let directory = app.store.directory();
+    let user = find(&directory, &user)?;
+    Ok(Json(Shown::of(&directory, &user)))
+}
+
+/// Disables or enables a user, or gives it another password.
+#[utoipa::path(patch, path = "/api/users/{id}", params(("id" = String, Path)), request_body = Change, responses(
+    (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
+))]
+pub(crate) async fn change(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Path(user): Path<String>,
+    Body(change): Body<Change>,
+) -> Answer<Json<Shown>> {
+    let id = find(&app.store.directory(), &user)?.id;
+    if let Some(password) = change.password {
+        passwords::check(&password)?;
+        let hash = app.passwords.hash(password).await?;
+        app.store
+            .set_password(asker.origin.clone(), id, hash)
+            .await?;
+    }
+    if let Some(disabled) = change.disabled {
+        app.store
+            .set_user_disabled(asker.origin, id, disabled)
+            .await?;
+    }
+    let directory = app.store.directory();
+    let user = find(&directory, &id.to_string())?;
+    Ok(Json(Shown::of(&directory, &user)))
+}
+
+/// Disables a user: its sessions and tokens end at once.
+#[utoipa::path(post, path = "/api/users/{id}/disable", params(("id" = String, Path)), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
+))]
+pub(crate) async fn disable(
+    state: State<Arc<App>>,
+    asker: Asker,
+    user: Path<String>,
+) -> Answer<Json<Shown>> {
+    let change_ = Change {
+        disabled: Some(true),
+        password: None,
+    };
+    change(state, asker, user, Body(change_)).await
+}
+
+/// Enables a user again; what disabling ended stays ended.
+#[utoipa::path(post, path = "/api/users/{id}/enable", params(("id" = String, Path)), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem),
+))]
+pub(crate) async fn enable(
+    state: State<Arc<App>>,
+    asker: Asker,
+    user: Path<String>,
+) -> Answer<Json<Shown>> {
+    let change_ = Change {
+        disabled: Some(false),
+        password: None,
+    };
+    change(state, asker, user, Body(change_)).await
+}
