@@ -18,8 +18,8 @@ use super::site::{Running, free_address};
 use super::{Row, Spread, megabytes, release, release_directory, table};
 use crate::{checkout, command, database_engine, figures};
 
-/// What is read: a list from memory, behind every check that an authenticated call goes through.
-const READ: &str = "/api/roles";
+/// What is read: who one is, from memory, behind every check that an authenticated call goes through.
+const READ: &str = "/api/me";
 /// What is written: a row and its audit row, durable together.
 const WRITE: &str = "/api/groups";
 
