@@ -92,8 +92,7 @@ pub(super) fn run(write: bool, rounds: usize, secs: u64) -> Result<ExitCode> {
 fn examples(root: &Path) -> Result<PathBuf> {
     let mut build = database_engine::cargo("build");
     build
-        .args(["--release", "--locked", "--package", "xtask"])
-        .args(["--package", "agnes-store", "--package", "agnesd"])
+        .args(["--release", "--locked", "--workspace"])
         .args(["--example", "bench-peer", "--example", "seed"])
         .current_dir(root);
     command::run(&mut build)?;
