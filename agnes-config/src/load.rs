@@ -164,4 +164,6 @@ pub fn load(
 }
 
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 mod tests;

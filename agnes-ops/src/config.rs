@@ -88,3 +88,28 @@ pub fn refusal(loaded: &Loaded) -> Report {
     );
     Report::refused(Exit::Config, Refusal::new("config-invalid", message)).detail("problems", lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stops_the_server_is_a_warning_here_and_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let variables = [("JWT_SECRET_KEY".into(), "hunter2-hunter2".into())];
+        let loaded = agnes_config::load(dir.path(), variables, &[]);
+        for report in [check(&loaded), show(&loaded)] {
+            assert_eq!(report.exit, Exit::Ok);
+            let warnings = report.details.get("warnings").and_then(Value::as_array);
+            let warnings = warnings.unwrap();
+            assert!(
+                matches!(warnings.as_slice(), [Value::String(one)]
+                    if one.starts_with("environment: JWT_SECRET_KEY: has 15 characters")),
+                "{warnings:?}"
+            );
+            let all = format!("{} {:?}", report.text, report.details);
+            assert!(!all.contains("hunter2"), "{all}");
+        }
+        assert!(show(&loaded).text.contains("<set, 15 chars>"));
+    }
+}

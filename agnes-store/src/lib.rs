@@ -16,6 +16,7 @@ mod id;
 pub mod jobs;
 pub mod links;
 mod migrations;
+pub mod offline;
 mod readers;
 pub mod sessions;
 pub mod settings;
@@ -28,11 +29,18 @@ use duckdb::types::{TimeUnit, Value};
 use time::OffsetDateTime;
 
 pub use directory::Directory;
-pub use engine::{OpenError, Options};
+pub use engine::attach::Limits;
+pub use engine::child::{Failure, Task, answer, perform};
+pub use engine::copy::{Copied, copy};
+pub use engine::error::OpenError;
+pub use engine::recovery::{RecoveryNote, take_recovery_note};
+pub use engine::{DATABASE, Options};
 pub use error::{Error, Result};
 pub use hold::Hold;
 pub use id::Id;
-pub use store::Store;
+#[doc(hidden)]
+pub use migrations::{Migration, Migrations};
+pub use store::{Figures, Store};
 
 /// What the database is called inside the engine: the file's own name would collide with the engine's catalog `system`.
 pub(crate) const CATALOG: &str = "agnes";

@@ -380,7 +380,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Engine`] when the WAL could not be folded in: the next start replays it.
-    pub async fn close(self) -> Result<()> {
+    pub async fn close(&self) -> Result<()> {
         if self.held().is_none() {
             let (uses, refusals) = (
                 self.write_last_uses().await,
@@ -391,13 +391,7 @@ impl Store {
             }
         }
         let checkpoint = self.checkpoint().await;
-        let closed = tokio::task::spawn_blocking(move || {
-            self.writer.stop();
-            drop(self);
-        });
-        closed
-            .await
-            .map_err(|crash| Error::Engine(format!("close: {crash}")))?;
+        self.writer.close();
         checkpoint
     }
 }

@@ -114,9 +114,14 @@ impl Writer {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// Finishes what is queued and ends the thread. Blocking.
-    pub(crate) fn stop(&self) {
+    /// Takes no more acts once what is queued is done.
+    pub(crate) fn close(&self) {
         let _ = self.queue.send(Message::Stop);
+    }
+
+    /// Finishes what is queued and ends the thread. Blocking.
+    fn stop(&self) {
+        self.close();
         let thread = self
             .thread
             .lock()

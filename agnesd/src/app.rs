@@ -4,6 +4,8 @@
 //!
 //! Does not: know HTTP, sockets or signals.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +34,20 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A probe that takes longer has failed: the writer is stuck.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Where the settings came from, to read the secrets again.
+pub(crate) struct Deployment {
+    /// `-C`.
+    pub(crate) dir: PathBuf,
+    /// The environment that the process was started with.
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl std::fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.dir.fmt(f)
+    }
+}
+
 /// State shared by all requests.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -44,6 +60,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) edge: Arc<Edge>,
     pub(crate) settings: Settings,
+    deployment: Deployment,
     pub(crate) started: Instant,
     draining: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
@@ -54,7 +71,11 @@ impl App {
     ///
     /// # Errors
     /// A line when there is no randomness.
-    pub(crate) fn new(store: Arc<Store>, settings: Settings) -> Result<Self, String> {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        settings: Settings,
+        deployment: Deployment,
+    ) -> Result<Self, String> {
         let metrics = Metrics::new(VERSION, COMMIT.unwrap_or_default());
         let metrics = Arc::new(metrics.map_err(|e| format!("set up the metrics: {e}"))?);
         let server = &settings.server;
@@ -71,18 +92,31 @@ impl App {
             keys: Keys::new(&settings.secrets).map_err(|e| e.to_string())?,
             passwords: Passwords::new()?,
             throttle: Throttle::default(),
-            limits: RateLimits::new(
-                limits.unauthenticated_per_min,
-                limits.authenticated_per_min,
-            ),
+            limits: RateLimits::new(limits.unauthenticated_per_min, limits.authenticated_per_min),
             guard: Guard::new(server.allowed_private_nets.clone()),
             metrics,
             edge: Arc::new(edge),
             settings,
+            deployment,
             started: Instant::now(),
             draining: AtomicBool::new(false),
             probed: Mutex::new(None),
         })
+    }
+
+    /// Reads the secrets again and takes them up in one swap: no call that was valid is refused. Blocking.
+    ///
+    /// # Errors
+    /// Every problem in one line; the keys in use stay.
+    pub(crate) fn reload_keys(&self) -> Result<Vec<String>, String> {
+        let deployment = &self.deployment;
+        let loaded = agnes_config::load::load(&deployment.dir, deployment.env.iter().cloned(), &[]);
+        let settings = loaded.into_server_settings().map_err(|invalid| {
+            let problems: Vec<String> = invalid.0.iter().map(ToString::to_string).collect();
+            problems.join("; ")
+        })?;
+        self.keys.replace(&settings.secrets);
+        Ok(self.keys.ids())
     }
 
     /// From here on the server is not ready: a stop was asked for.
@@ -121,7 +155,9 @@ impl App {
                 false
             }
             Err(_) => {
-                tracing::error!("not ready: a write was tried and did not end in {PROBE_DEADLINE:?}");
+                tracing::error!(
+                    "not ready: a write was tried and did not end in {PROBE_DEADLINE:?}"
+                );
                 false
             }
         };

@@ -168,7 +168,14 @@ mod tests {
         assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
         assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
         assert_eq!(bearer(b"Bearer \xff\xfe"), Some(&b"\xff\xfe"[..]));
-        for nothing in [&b""[..], b"Bearer", b"Bearer ", b"Bearer   ", b"Basic abc", b"\xff"] {
+        for nothing in [
+            &b""[..],
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer   ",
+            b"Basic abc",
+            b"\xff",
+        ] {
             assert_eq!(bearer(nothing), None, "{nothing:?}");
         }
     }

@@ -7,10 +7,11 @@
 //! Does not: decide when something is an error (routes do), log what a caller did wrong.
 
 use agnes_store::Error;
-use axum::http::StatusCode;
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -246,16 +247,15 @@ impl From<Error> for Problem {
                 "role" => "there is a role of this name already",
                 _ => "this exists already",
             }),
-            Error::AlreadyBootstrapped => {
-                Self::conflict("an administrator can sign in already").because("already-bootstrapped")
-            }
+            Error::AlreadyBootstrapped => Self::conflict("an administrator can sign in already")
+                .because("already-bootstrapped"),
             Error::NotTheSeededAddress => {
                 Self::forbidden("another address was chosen for the first administrator")
             }
-            Error::LastAdmin => Self::conflict(
-                "the last person who is an administrator and can sign in stays one",
-            )
-            .because("last-admin"),
+            Error::LastAdmin => {
+                Self::conflict("the last person who is an administrator and can sign in stays one")
+                    .because("last-admin")
+            }
             Error::BuiltIn(_) => {
                 Self::conflict("this is part of the server and stays as it is").because("built-in")
             }
@@ -278,9 +278,8 @@ impl From<passwords::Failed> for Problem {
         match failed {
             passwords::Failed::Busy => Self::busy(),
             passwords::Failed::Broken => Self::internal("argon2 failed"),
-            passwords::Failed::Length => {
-                Self::unprocessable("a password has 12 to 128 characters").because("password-length")
-            }
+            passwords::Failed::Length => Self::unprocessable("a password has 12 to 128 characters")
+                .because("password-length"),
         }
     }
 }
@@ -289,12 +288,13 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Unauthenticated => Self::unauthenticated(false),
-            Denied::SessionRequired => Self::forbidden(
-                "this takes a session that a person began, not a personal token",
-            )
-            .because("session-required"),
-            Denied::Scheduler => Self::forbidden("the scheduler may not do this")
-                .because("scheduler-refused"),
+            Denied::SessionRequired => {
+                Self::forbidden("this takes a session that a person began, not a personal token")
+                    .because("session-required")
+            }
+            Denied::Scheduler => {
+                Self::forbidden("the scheduler may not do this").because("scheduler-refused")
+            }
             Denied::Role(role) => Self {
                 role: Some(role.unwrap_or("admin")),
                 ..Self::forbidden("a role is missing").because("role-missing")

@@ -6,6 +6,7 @@
 //! Does not: hold logic of its own.
 
 mod app;
+mod auth;
 mod cli;
 mod client_address;
 mod error;
@@ -14,6 +15,7 @@ mod limits;
 mod metrics;
 mod middleware;
 mod process;
+mod request;
 mod router;
 mod routes;
 mod serve;
@@ -22,11 +24,12 @@ mod tls;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use app::Deployment;
 use clap::Parser;
 use serve::Failed;
 
 /// The settings are invalid (`EX_CONFIG`).
-const EXIT_CONFIG: u8 = 78;
+pub(crate) const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -63,7 +66,8 @@ fn main() -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match serve::run(&settings) {
+    let deployment = Deployment { dir, env };
+    match serve::run(settings, deployment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => fail(&failed),
     }
@@ -74,5 +78,5 @@ fn fail(failed: &Failed) -> ExitCode {
     if let Some(hint) = &failed.hint {
         eprintln!("hint: {hint}");
     }
-    ExitCode::FAILURE
+    ExitCode::from(failed.exit)
 }

@@ -107,8 +107,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query: Result<Query<T>, QueryRejection> =
-            Query::from_request_parts(parts, state).await;
+        let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         query
             .map(|Query(params)| Self(params))
             .map_err(|_| Problem::bad_request("the query has a parameter that does not parse"))

@@ -20,7 +20,7 @@ use crate::routes::{
 
 mod table;
 
-pub(crate) use table::{Entry, Table};
+pub(crate) use table::Table;
 
 /// May read the audit log and the figures of the server.
 pub(crate) const AUDITOR: &str = "auditor";
@@ -61,17 +61,37 @@ pub(crate) fn table() -> Table {
         .get("/api/users/{id}", admin(Scope::Admin), users::show)
         .patch("/api/users/{id}", admin(Scope::Admin), users::change)
         .delete("/api/users/{id}", admin(Scope::Admin), users::disable)
-        .post("/api/users/{id}/disable", admin(Scope::Admin), users::disable)
+        .post(
+            "/api/users/{id}/disable",
+            admin(Scope::Admin),
+            users::disable,
+        )
         .post("/api/users/{id}/enable", admin(Scope::Admin), users::enable)
         .get("/api/groups", admin(Scope::Admin), groups::list)
         .post("/api/groups", admin(Scope::Admin), groups::create)
         .get("/api/groups/{id}", admin(Scope::Admin), groups::show)
         .patch("/api/groups/{id}", admin(Scope::Admin), groups::change)
         .delete("/api/groups/{id}", admin(Scope::Admin), groups::disable)
-        .post("/api/groups/{id}/disable", admin(Scope::Admin), groups::disable)
-        .post("/api/groups/{id}/enable", admin(Scope::Admin), groups::enable)
-        .get("/api/groups/{id}/members", admin(Scope::Admin), groups::members)
-        .post("/api/groups/{id}/members", admin(Scope::Admin), groups::add_member)
+        .post(
+            "/api/groups/{id}/disable",
+            admin(Scope::Admin),
+            groups::disable,
+        )
+        .post(
+            "/api/groups/{id}/enable",
+            admin(Scope::Admin),
+            groups::enable,
+        )
+        .get(
+            "/api/groups/{id}/members",
+            admin(Scope::Admin),
+            groups::members,
+        )
+        .post(
+            "/api/groups/{id}/members",
+            admin(Scope::Admin),
+            groups::add_member,
+        )
         .delete(
             "/api/groups/{id}/members/{user}",
             admin(Scope::Admin),
@@ -81,12 +101,28 @@ pub(crate) fn table() -> Table {
         .post("/api/roles", admin(Scope::Admin), roles::create)
         .patch("/api/roles/{name}", admin(Scope::Admin), roles::change)
         .delete("/api/roles/{name}", admin(Scope::Admin), roles::disable)
-        .post("/api/roles/{name}/disable", admin(Scope::Admin), roles::disable)
-        .post("/api/roles/{name}/enable", admin(Scope::Admin), roles::enable)
+        .post(
+            "/api/roles/{name}/disable",
+            admin(Scope::Admin),
+            roles::disable,
+        )
+        .post(
+            "/api/roles/{name}/enable",
+            admin(Scope::Admin),
+            roles::enable,
+        )
         .get("/api/group-mappings", admin(Scope::Admin), mappings::list)
         .post("/api/group-mappings", admin(Scope::Admin), mappings::create)
-        .patch("/api/group-mappings/{id}", admin(Scope::Admin), mappings::change)
-        .delete("/api/group-mappings/{id}", admin(Scope::Admin), mappings::disable)
+        .patch(
+            "/api/group-mappings/{id}",
+            admin(Scope::Admin),
+            mappings::change,
+        )
+        .delete(
+            "/api/group-mappings/{id}",
+            admin(Scope::Admin),
+            mappings::disable,
+        )
         .post(
             "/api/group-mappings/{id}/disable",
             admin(Scope::Admin),

@@ -1,4 +1,4 @@
-//! The life of the server: claim, load, bind, announce, serve, reload, drain.
+//! The life of the server: claim, load, bind, open the store, announce, serve, reload, drain, close.
 //!
 //! Always true: nothing is bound before the state directory is claimed and the certificate is sound; the pid file appears
 //! only when a signal to that pid does what `--help` says; a reload never ends a connection.
@@ -15,13 +15,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::app::App;
-use crate::client_address::TrustedProxies;
-use crate::metrics::Metrics;
-use crate::middleware::{self, Edge, Origins};
+use crate::app::{App, Deployment};
 use crate::router::router;
 use crate::tls::Served;
 
+mod contents;
 mod instance;
 mod listen;
 mod metrics;
@@ -35,6 +33,8 @@ use listen::{Limits, Listener};
 pub(crate) struct Failed {
     pub(crate) what: String,
     pub(crate) hint: Option<&'static str>,
+    /// 1, or 78 where no restart can help.
+    pub(crate) exit: u8,
 }
 
 impl Failed {
@@ -43,6 +43,7 @@ impl Failed {
         Self {
             what: what.into(),
             hint: None,
+            exit: 1,
         }
     }
 
@@ -51,6 +52,7 @@ impl Failed {
         Self {
             what: what.into(),
             hint: Some(hint),
+            exit: 1,
         }
     }
 }
@@ -59,28 +61,28 @@ impl Failed {
 ///
 /// # Errors
 /// [`Failed`] when the server could not start (nothing is left bound or written), or when the stop cut requests off.
-pub(crate) fn run(settings: &Settings) -> Result<(), Failed> {
+pub(crate) fn run(settings: Settings, deployment: Deployment) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failed::new(format!("start the runtime: {e}; nothing was started")))?;
-    let result = runtime.block_on(live(settings));
+    let result = runtime.block_on(live(settings, deployment));
     // connections that outlived the drain end here
     runtime.shutdown_background();
     result
 }
 
-async fn live(settings: &Settings) -> Result<(), Failed> {
+async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> {
     let mut signals = Signals::catch()?;
     let instance = Instance::claim(&settings.state_dir)?;
-    let app = Arc::new(App::default());
-    let counted = count()?;
-    let (stop, stopping) = watch::channel(());
-    let tls = load_tls(settings)?;
-    let mut listeners = vec![bind("AGNES_LISTEN", settings.server.listen, None).await?];
-    if let (Some(address), Some(tls)) = (settings.server.tls_listen, &tls) {
+    let tls = load_tls(&settings)?;
+    let server = settings.server.clone();
+    let mut listeners = vec![bind("AGNES_LISTEN", server.listen, None).await?];
+    if let (Some(address), Some(tls)) = (server.tls_listen, &tls) {
         listeners.push(bind("AGNES_TLS_LISTEN", address, Some(Arc::clone(tls))).await?);
     }
+    let scraped = metrics::listen(server.metrics).await?;
+    let app = contents::open(settings, deployment).await?;
     instance.publish()?;
 
     let serving = describe(&listeners);
@@ -89,51 +91,41 @@ async fn live(settings: &Settings) -> Result<(), Failed> {
         pid = std::process::id(),
         "{serving}"
     );
-    let routes = middleware::wrap(router(Arc::clone(&app)), Arc::new(edge(&counted)));
+    let (stop, stopping) = watch::channel(());
+    let routes = router(Arc::clone(&app));
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         accepting.spawn(listener.accept(routes.clone(), stopping.clone()));
     }
+    if let Some(listener) = scraped {
+        let routes = metrics::router(Arc::clone(&app));
+        accepting.spawn(listener.accept(routes, stopping.clone()));
+    }
     drop(stopping);
+    let upkeep = tokio::spawn(contents::keep_up(Arc::clone(&app)));
     notify::ready(&serving);
     let watchdog = notify::spawn_watchdog();
 
-    let name = signals.until_stop(tls.as_ref(), &serving).await;
+    let name = signals.until_stop(&app, tls.as_ref(), &serving).await;
     app.start_draining();
     tracing::info!(
         "{name}: listeners close, requests in flight finish, at most {:?}",
-        settings.server.drain
+        server.drain
     );
     notify::stopping("draining");
     let _ = stop.send(());
     while accepting.join_next().await.is_some() {}
-    let drained = drain(&stop, settings.server.drain, &mut signals).await;
+    let drained = drain(&stop, server.drain, &mut signals).await;
+    upkeep.abort();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
+    let closed = contents::close(&app).await;
     instance.retire();
-    if drained.is_ok() {
-        tracing::info!("stopped, nothing was cut off");
-    }
-    drained
-}
-
-/// Everything that is counted, at nothing.
-fn count() -> Result<Arc<Metrics>, Failed> {
-    Metrics::new(crate::app::VERSION, crate::app::COMMIT.unwrap_or_default())
-        .map(Arc::new)
-        .map_err(|e| Failed::new(format!("set up the metrics: {e}; nothing was started")))
-}
-
-/// How requests are taken in.
-fn edge(metrics: &Arc<Metrics>) -> Edge {
-    Edge {
-        proxies: TrustedProxies::default(),
-        origins: Origins::default(),
-        max_body_bytes: 1024 * 1024,
-        body_deadline: middleware::BODY_DEADLINE,
-        metrics: Arc::clone(metrics),
-    }
+    drained?;
+    closed?;
+    tracing::info!("stopped, nothing was cut off");
+    Ok(())
 }
 
 /// With TLS configured there is a sound pair or no server: one that came up without its TLS goes unnoticed.
@@ -228,7 +220,12 @@ impl Signals {
     }
 
     /// Reloads as often as asked; returns the name of the signal that asked for a stop.
-    async fn until_stop(&mut self, tls: Option<&Arc<Served>>, serving: &str) -> &'static str {
+    async fn until_stop(
+        &mut self,
+        app: &Arc<App>,
+        tls: Option<&Arc<Served>>,
+        serving: &str,
+    ) -> &'static str {
         loop {
             let reload = tokio::select! {
                 _ = self.usr1.recv() => "SIGUSR1",
@@ -237,6 +234,9 @@ impl Signals {
                 _ = self.int.recv() => return "SIGINT",
             };
             notify::reloading();
+            if reload == "SIGHUP" {
+                contents::reload_keys(app, reload).await;
+            }
             let outcome = self::reload(reload, tls).await;
             notify::ready(&format!("{serving}; {outcome}"));
         }

@@ -146,6 +146,12 @@ impl Builder {
         self.server_problems.push(problem);
     }
 
+    /// Warns of `key`, which nobody set, at the place where `at` was written.
+    pub(super) fn warn_at(&mut self, at: &Key, key: &Key, message: impl Into<String>) {
+        let warning = problem(self.source(at), Some(key.name()), message);
+        self.warnings.push(warning);
+    }
+
     pub(super) fn warn(&mut self, key: &'static Key, message: impl Into<String>) {
         let warning = problem(self.source(key), Some(&self.written(key)), message);
         self.warnings.push(warning);

@@ -4,10 +4,15 @@
 //!
 //! Does not: look at the host.
 
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
 use super::build::Builder;
 use crate::env_keys as keys;
 use crate::settings::{
-    ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress, Settings, Signal,
+    MetricsListen, ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress, Settings,
+    Signal,
 };
 
 /// Longest common name, RFC 5280 appendix A.1.
@@ -19,6 +24,9 @@ pub(super) fn check(settings: &Settings, builder: &mut Builder) {
     subject(settings, builder);
     deadlines(settings, builder);
     listeners(settings, builder);
+    metrics(settings, builder);
+    openness(settings, builder);
+    rotation(settings, builder);
     reload(settings, builder);
 }
 
@@ -113,11 +121,7 @@ fn listeners(settings: &Settings, builder: &mut Builder) {
         return;
     };
     let wrong = builder.is_wrong(&keys::LISTEN);
-    let shared = tls.ip() == server.listen.ip()
-        || tls.ip().is_unspecified()
-        || server.listen.ip().is_unspecified();
-    let same_family = tls.is_ipv4() == server.listen.is_ipv4();
-    if !wrong && shared && same_family && tls.port() == server.listen.port() && tls.port() != 0 {
+    if !wrong && collide(tls, server.listen) {
         let message = format!("takes the same port as AGNES_LISTEN ({})", server.listen);
         builder.fault(&keys::TLS_LISTEN, message);
     }
@@ -130,6 +134,93 @@ fn listeners(settings: &Settings, builder: &mut Builder) {
     {
         let message = format!("{address} is not where agnesd listens (AGNES_TLS_LISTEN is {tls})");
         builder.warn(&keys::SERVED_ADDRESS, message);
+    }
+}
+
+/// Does one listener keep the other from its port?
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    shared && same_family && one.port() == other.port() && one.port() != 0
+}
+
+fn metrics(settings: &Settings, builder: &mut Builder) {
+    let server = &settings.server;
+    let (address, default) = match server.metrics {
+        MetricsListen::Off => return,
+        MetricsListen::Default(address) => (address, true),
+        MetricsListen::At(address) => (address, false),
+    };
+    let listeners = [
+        (&keys::LISTEN, Some(server.listen)),
+        (&keys::TLS_LISTEN, server.tls_listen),
+    ];
+    for (key, listener) in listeners {
+        let Some(listener) = listener.filter(|listener| collide(address, *listener)) else {
+            continue;
+        };
+        if builder.is_wrong(key) || builder.is_wrong(&keys::METRICS_ADDR) {
+            continue;
+        }
+        let message = format!("takes the same port as {} ({listener})", key.name());
+        if default {
+            builder.warn_at(
+                key,
+                &keys::METRICS_ADDR,
+                format!("is not set, and {address}, its default, {message}"),
+            );
+        } else {
+            builder.fault(&keys::METRICS_ADDR, message);
+        }
+    }
+}
+
+/// Doors that somebody opened wide: allowed, and probably not meant.
+fn openness(settings: &Settings, builder: &mut Builder) {
+    let (server, limits) = (&settings.server, settings.limits);
+    let whole = |nets: &[IpNet]| nets.iter().find(|net| net.prefix_len() == 0).copied();
+    if let Some(net) = whole(&server.trusted_proxies) {
+        let message = format!("{net} is everybody: any caller can claim any address");
+        builder.warn(&keys::TRUSTED_PROXIES, message);
+    }
+    if let Some(net) = whole(&server.allowed_private_nets) {
+        let message = format!("{net} is everything: the address guard stops nothing");
+        builder.warn(&keys::ALLOWED_PRIVATE_NETS, message);
+    }
+    for (key, limit) in [
+        (&keys::LIMIT_UNAUTHENTICATED, limits.unauthenticated_per_min),
+        (&keys::LIMIT_AUTHENTICATED, limits.authenticated_per_min),
+    ] {
+        if limit == 0 {
+            builder.warn(key, "is 0: there is no limit");
+        }
+    }
+}
+
+/// A previous key without a current one is half of a rotation.
+fn rotation(settings: &Settings, builder: &mut Builder) {
+    let secrets = &settings.secrets;
+    for (current, previous, pair) in [
+        (
+            &keys::JWT_SECRET_KEY,
+            &keys::JWT_SECRET_KEY_PREVIOUS,
+            &secrets.jwt,
+        ),
+        (
+            &keys::SESSION_SECRET,
+            &keys::SESSION_SECRET_PREVIOUS,
+            &secrets.session,
+        ),
+        (
+            &keys::SCHEDULER_API_TOKEN,
+            &keys::SCHEDULER_API_TOKEN_PREVIOUS,
+            &secrets.scheduler,
+        ),
+    ] {
+        if pair.previous.is_some() && !builder.is_set(current) {
+            let message = format!("is set, but {} is not", current.name());
+            builder.warn(previous, message);
+        }
     }
 }
 

@@ -32,7 +32,8 @@ impl Place {
 }
 
 async fn close(store: Arc<Store>) {
-    Arc::into_inner(store).unwrap().close().await.unwrap();
+    store.close().await.unwrap();
+    drop(Arc::into_inner(store).unwrap());
 }
 
 fn origin() -> Origin {

@@ -108,7 +108,8 @@ fn has_role(
     directory: &Directory,
     role: Option<&'static str>,
 ) -> Result<(), Denied> {
-    let has = principal.admin || role.is_some_and(|role| directory.has_role(principal.user.id, role));
+    let has =
+        principal.admin || role.is_some_and(|role| directory.has_role(principal.user.id, role));
     if has { Ok(()) } else { Err(Denied::Role(role)) }
 }
 

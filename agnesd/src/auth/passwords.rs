@@ -74,7 +74,9 @@ impl Passwords {
     /// # Errors
     /// [`Failed`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, Failed> {
-        self.run(move || hash(&password)).await?.ok_or(Failed::Broken)
+        self.run(move || hash(&password))
+            .await?
+            .ok_or(Failed::Broken)
     }
 
     /// Whether the password is the one of this PHC string; without one it takes as long and is not.
@@ -136,7 +138,10 @@ mod tests {
     #[test]
     fn a_hash_is_argon2id_of_the_promised_cost_and_knows_its_password() {
         let hashed = hash("correct horse battery").unwrap();
-        assert!(hashed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hashed}");
+        assert!(
+            hashed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hashed}"
+        );
         assert!(verify("correct horse battery", &hashed));
         assert!(!verify("correct horse batterz", &hashed));
         assert!(!verify("x", "no hash"));

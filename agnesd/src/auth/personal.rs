@@ -46,7 +46,11 @@ mod tests {
         assert!(is_plausible(&token));
         for at in 4..token.len() {
             let mut wrong = token.clone();
-            let other = if token.as_bytes()[at] == b'0' { "1" } else { "0" };
+            let other = if token.as_bytes()[at] == b'0' {
+                "1"
+            } else {
+                "0"
+            };
             wrong.replace_range(at..=at, other);
             assert!(!is_plausible(&wrong), "{at}");
         }

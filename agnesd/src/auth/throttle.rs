@@ -87,7 +87,10 @@ mod tests {
             throttle.failed("a", start + Duration::from_secs(n));
         }
         let now = start + Duration::from_secs(60);
-        assert_eq!(throttle.check("a", now), Err(WINDOW - Duration::from_secs(60)));
+        assert_eq!(
+            throttle.check("a", now),
+            Err(WINDOW - Duration::from_secs(60))
+        );
         assert_eq!(throttle.check("b", now), Ok(()));
         assert_eq!(throttle.check("a", start + WINDOW), Ok(()));
         throttle.failed("a", start + WINDOW);

@@ -26,9 +26,12 @@ pub(super) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     if EXEMPT.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let principal = request.extensions().get::<Caller>().and_then(Caller::principal);
+    let principal = request
+        .extensions()
+        .get::<Caller>()
+        .and_then(Caller::principal);
     let key = match (principal, request.extensions().get::<ClientAddress>()) {
-        (Some(principal), _) => Key::Principal(principal.user.id.to_string()),
+        (Some(principal), _) => Key::Principal(principal.user.id.to_string().into()),
         (None, Some(address)) => Key::address(address.0),
         // the server's own jobs come from nowhere
         (None, None) => return next.run(request).await,

@@ -81,7 +81,10 @@ pub(crate) async fn change_password(
     passwords::check(&change.new_password)?;
     let now = Instant::now();
     app.throttle.check(&user.email, now).map_err(|wait| {
-        Problem::too_many("too many wrong passwords for this account", wait.as_secs() + 1)
+        Problem::too_many(
+            "too many wrong passwords for this account",
+            wait.as_secs() + 1,
+        )
     })?;
     let right = app
         .passwords

@@ -57,7 +57,10 @@ pub(crate) async fn bootstrap(
     if app.store.directory().has_admin_who_can_sign_in() {
         return Err(agnes_store::Error::AlreadyBootstrapped.into());
     }
-    if !app.keys.is_bootstrap_token(wanted.bootstrap_token.as_deref()) {
+    if !app
+        .keys
+        .is_bootstrap_token(wanted.bootstrap_token.as_deref())
+    {
         app.store
             .refused(&asker.origin, "bootstrap", "auth.bootstrap");
         return Err(

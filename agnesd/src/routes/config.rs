@@ -66,7 +66,9 @@ fn known(key: &str) -> Answer<()> {
 #[utoipa::path(get, path = "/api/admin/config", responses((status = 200, body = List<Shown>)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<List<Shown>> {
     let directory = app.store.directory();
-    let shown = KEYS.iter().map(|key| Shown::of(key, directory.setting(key)));
+    let shown = KEYS
+        .iter()
+        .map(|key| Shown::of(key, directory.setting(key)));
     Json(List::whole(shown.collect()))
 }
 

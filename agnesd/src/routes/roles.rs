@@ -70,7 +70,9 @@ impl From<&Role> for Shown {
 #[utoipa::path(get, path = "/api/roles", responses((status = 200, body = List<Shown>)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<List<Shown>> {
     let roles = app.store.directory().all_roles();
-    Json(List::whole(roles.iter().map(|role| (&**role).into()).collect()))
+    Json(List::whole(
+        roles.iter().map(|role| (&**role).into()).collect(),
+    ))
 }
 
 /// Makes a role.

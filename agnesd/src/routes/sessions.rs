@@ -66,8 +66,11 @@ pub(crate) async fn sign_in(
     let email = agnes_store::users::normal_email(&form.email).unwrap_or_default();
     let now = Instant::now();
     app.throttle.check(&email, now).map_err(|wait| {
-        Problem::too_many("too many wrong passwords for this account", wait.as_secs() + 1)
-            .because("account-throttled")
+        Problem::too_many(
+            "too many wrong passwords for this account",
+            wait.as_secs() + 1,
+        )
+        .because("account-throttled")
     })?;
     let directory = app.store.directory();
     let user = directory.user_by_email(&email);
@@ -112,8 +115,7 @@ pub(crate) async fn refresh(
     Body(form): Body<Refresh>,
 ) -> Answer<Response> {
     let refused = || {
-        app.store
-            .refused(&asker.origin, "refresh", "auth.refresh");
+        app.store.refused(&asker.origin, "refresh", "auth.refresh");
         Problem::wrong_credentials()
     };
     let (id, secret) = split(&form.refresh_token).ok_or_else(refused)?;

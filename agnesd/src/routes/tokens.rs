@@ -130,10 +130,7 @@ pub(crate) async fn create(
 
 /// The caller's tokens, without the tokens themselves.
 #[utoipa::path(get, path = "/auth/tokens", responses((status = 200, body = List<Shown>)))]
-pub(crate) async fn list(
-    State(app): State<Arc<App>>,
-    asker: Asker,
-) -> Answer<Json<List<Shown>>> {
+pub(crate) async fn list(State(app): State<Arc<App>>, asker: Asker) -> Answer<Json<List<Shown>>> {
     let user = asker.principal()?.user.id;
     let tokens = app.store.directory().tokens_of(user);
     let shown = tokens.iter().map(|token| Shown::of(&app, token, None));

@@ -134,7 +134,10 @@ pub(crate) async fn list(
             .iter()
             .map(|user| Shown::of(&directory, user))
             .collect(),
-        next_cursor: shown.last().filter(|_| more).map(|user| user.id.to_string()),
+        next_cursor: shown
+            .last()
+            .filter(|_| more)
+            .map(|user| user.id.to_string()),
     }))
 }
 

@@ -6,10 +6,10 @@
 //!
 //! Does not: ask for a credential: the default is loopback, and an operator who opens it further says so in the settings.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agnes_config::MetricsListen;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -18,8 +18,9 @@ use axum::routing::get;
 
 use super::listen::{Limits, Listener};
 use super::{Failed, bind};
+use crate::app::App;
 use crate::error::Problem;
-use crate::metrics::{self, Metrics};
+use crate::metrics;
 
 /// A few scrapers and a person with curl.
 const LIMITS: Limits = Limits {
@@ -28,29 +29,21 @@ const LIMITS: Limits = Limits {
     head: Duration::from_secs(30),
 };
 
-/// Where the address comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chosen {
-    /// Nobody set it.
-    ByDefault,
-    /// `METRICS_ADDR` or `[server] metrics`.
-    BySetting,
-}
-
-/// Binds `address`; `None` when it is the default and cannot be had.
+/// Binds the address; `None` when it is off, or the default and cannot be had.
 ///
 /// # Errors
 /// [`Failed`] when it was set and cannot be had.
-pub(super) async fn listen(
-    address: SocketAddr,
-    chosen: Chosen,
-) -> Result<Option<Listener>, Failed> {
+pub(super) async fn listen(wanted: MetricsListen) -> Result<Option<Listener>, Failed> {
+    let address = match wanted {
+        MetricsListen::Off => return Ok(None),
+        MetricsListen::Default(address) | MetricsListen::At(address) => address,
+    };
     match bind("METRICS_ADDR", address, None).await {
         Ok(listener) => Ok(Some(Listener {
             limits: LIMITS,
             ..listener
         })),
-        Err(failed) if chosen == Chosen::BySetting => Err(failed),
+        Err(failed) if matches!(wanted, MetricsListen::At(_)) => Err(failed),
         Err(_) => {
             tracing::warn!(
                 "no metrics: METRICS_ADDR is not set and its default {address} cannot be listened on; set it, or set it to nothing"
@@ -61,20 +54,20 @@ pub(super) async fn listen(
 }
 
 /// What is served there.
-pub(super) fn router(metrics: Arc<Metrics>) -> Router {
+pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/metrics", get(render))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
-        .with_state(metrics)
+        .with_state(app)
 }
 
-async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+async fn render(State(app): State<Arc<App>>) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, metrics::CONTENT_TYPE),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, metrics.render())
+    (headers, app.metrics.render())
 }
 
 async fn nothing() -> Problem {

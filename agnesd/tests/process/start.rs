@@ -121,6 +121,23 @@ fn invalid_settings_are_listed_whole_and_nothing_is_bound() {
 }
 
 #[test]
+fn a_key_that_can_be_guessed_is_refused_before_anything_is_bound() {
+    let place = Place::new();
+    for weak in ["short", &"x".repeat(40), &"changeme".repeat(5)] {
+        let (code, log) = place.refused(|c| {
+            c.env("JWT_SECRET_KEY", weak).env("SESSION_SECRET", weak);
+        });
+        assert_eq!(code, Some(78), "{log}");
+        for key in ["JWT_SECRET_KEY", "SESSION_SECRET"] {
+            let start = format!("agnesd: serve: environment: {key}: ");
+            assert!(log.lines().any(|l| l.starts_with(&start)), "{key}: {log}");
+        }
+        assert!(!log.contains("serving") && !log.contains(weak), "{log}");
+    }
+    assert_eq!(fs::read_dir(place.state()).unwrap().count(), 0);
+}
+
+#[test]
 fn the_directory_is_taken_before_and_after_the_verb_and_from_the_environment() {
     let place = Place::new();
     let dir = place.path().join("deployment");

@@ -1,0 +1,66 @@
+use super::*;
+
+/// The log of one insert, of format 2 with an identity, as the engine wrote it, with `frames` more of them.
+fn log(frames: usize) -> Vec<u8> {
+    let mut log = b"\x64\x00\x62\x65\x00\x02\x66\x00\x02\xad\x01\x67\x00\x00\xff\xff".to_vec();
+    for number in 0..frames {
+        let entry: Vec<u8> = ENTRY.iter().copied().chain(0..20 + number as u8).collect();
+        log.extend((entry.len() as u64).to_le_bytes());
+        log.extend(checksum(&entry).to_le_bytes());
+        log.extend(entry);
+    }
+    log
+}
+
+#[test]
+fn the_checksum_is_the_engines() {
+    // entry `flush` as the engine writes it, and its stored checksum
+    assert_eq!(checksum(&FLUSH), FLUSH_CHECKSUM);
+    assert_eq!(checksum(&USE_TABLE), USE_TABLE_CHECKSUM);
+}
+
+const FLUSH: [u8; 5] = [0x64, 0x00, 0x64, 0xff, 0xff];
+const FLUSH_CHECKSUM: u64 = 0x5e3d_ed2f_727d_fee7;
+const USE_TABLE: [u8; 16] = *b"\x64\x00\x19\x65\x00\x04main\x66\x00\x01t\xff\xff";
+const USE_TABLE_CHECKSUM: u64 = u64::from_le_bytes(*b"\xa0\x1f\x37\x09\x8c\x80\x46\x8e");
+
+#[test]
+fn s06_a_log_cut_off_at_any_byte_is_sound() {
+    let whole = log(7);
+    for cut in 0..=whole.len() {
+        let verdict = judge(&whole[..cut]);
+        assert!(
+            matches!(verdict, Verdict::Sound { .. }),
+            "{cut}: {verdict:?}"
+        );
+    }
+    assert_eq!(
+        judge(&whole),
+        Verdict::Sound {
+            frames: 7,
+            unfinished_bytes: 0
+        }
+    );
+}
+
+#[test]
+fn s06_a_damaged_length_is_not_taken_for_the_end() {
+    let whole = log(7);
+    let header = log(0).len();
+    for damaged in [header, header + 1, header + 7] {
+        let mut log = whole.clone();
+        log[damaged] ^= 0x40;
+        let verdict = judge(&log);
+        assert!(
+            matches!(verdict, Verdict::Broken { .. }),
+            "{damaged}: {verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn s06_zeros_and_noise_are_not_taken_for_an_empty_log() {
+    for log in [vec![0; 500], vec![0xff; 500], b"hello".to_vec()] {
+        assert!(matches!(judge(&log), Verdict::Broken { at: 0, .. }));
+    }
+}

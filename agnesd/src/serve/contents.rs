@@ -1,0 +1,146 @@
+//! What the server serves from: the store, opened, kept up and closed.
+//!
+//! Always true: the store is open before anything is announced; what is buffered is written every few seconds and before the
+//! end; a stop that could not fold the WAL in says so and exits 1 (S05).
+//!
+//! Does not: open files itself (`agnes-store` does).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agnes_config::Settings;
+use agnes_store::audit::{Event, Origin};
+use agnes_store::{OpenError, Options, Store};
+
+use super::Failed;
+use crate::app::{App, Deployment, VERSION};
+use crate::router::ROLES;
+
+/// How often buffers are looked at. Shorter than the minute that refusals are counted in.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Opens the store and everything over it.
+pub(super) async fn open(settings: Settings, deployment: Deployment) -> Result<Arc<App>, Failed> {
+    let program = std::env::current_exe()
+        .map_err(|e| Failed::new(format!("find this program: {e}; nothing was started")))?;
+    let options = Options {
+        state_dir: settings.state_dir.clone(),
+        memory_limit_bytes: settings.store.memory_limit,
+        threads: settings.store.threads,
+        program,
+        release: VERSION.to_owned(),
+    };
+    let run_dir = run_dir(&settings);
+    let store = tokio::task::spawn_blocking(move || Store::open(&options, &run_dir))
+        .await
+        .map_err(|crash| Failed::new(format!("open the store: {crash}")))?
+        .map_err(|why| refused(&why))?;
+    for note in store.notes() {
+        tracing::info!("store: {note}");
+    }
+    let store = Arc::new(store);
+    let app = tokio::task::spawn_blocking(move || App::new(store, settings, deployment))
+        .await
+        .map_err(|crash| Failed::new(format!("set up: {crash}")))?
+        .map_err(|why| Failed::new(format!("{why}; nothing was started")))?;
+    seed(&app)
+        .await
+        .map_err(|why| Failed::new(format!("seed the store: {why}")))?;
+    warn(&app);
+    Ok(Arc::new(app))
+}
+
+/// `$DATA_DIR/run`; where there is no data disk, below the state directory that was named instead.
+pub(crate) fn run_dir(settings: &Settings) -> PathBuf {
+    if settings.data_dir.is_dir() {
+        settings.data_dir.join("run")
+    } else {
+        settings.state_dir.join("run")
+    }
+}
+
+fn refused(why: &OpenError) -> Failed {
+    Failed {
+        exit: if why.is_config() { crate::EXIT_CONFIG } else { 1 },
+        hint: why.hint(),
+        ..Failed::new(format!("{why}"))
+    }
+}
+
+/// What has to be there before anybody calls.
+async fn seed(app: &App) -> agnes_store::Result<()> {
+    app.store.ensure(ROLES).await?;
+    if let Some(email) = &app.settings.server.seed_admin_email {
+        app.store.ensure_seeded_admin(email).await?;
+    }
+    Ok(())
+}
+
+/// What is allowed and should not stay so.
+fn warn(app: &App) {
+    if !app.store.directory().has_admin_who_can_sign_in() {
+        let guarded = if app.keys.wants_bootstrap_token() {
+            "with the bootstrap token of this host"
+        } else {
+            "without a bootstrap token"
+        };
+        tracing::warn!(
+            "POST /auth/bootstrap is open {guarded}: whoever calls first becomes administrator"
+        );
+    }
+    if app.settings.secrets.jwt.current.is_none() {
+        tracing::warn!("JWT_SECRET_KEY is not set: access tokens end with this process");
+    }
+    if let Some(hold) = app.store.held() {
+        tracing::warn!(
+            id = hold.id,
+            since = hold.since,
+            "writes are held by {}",
+            hold.by
+        );
+    }
+}
+
+/// Writes what is buffered, and keeps the figures.
+pub(super) async fn keep_up(app: Arc<App>) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let written = [
+            app.store.write_last_uses().await,
+            app.store.write_refusals().await,
+        ];
+        for why in written.into_iter().filter_map(Result::err) {
+            tracing::warn!("store: buffered writes wait: {why}");
+        }
+        app.metrics.wal_bytes(app.store.figures().wal_bytes);
+        app.metrics.writes_held(app.store.held().is_some());
+    }
+}
+
+/// Takes the secrets up again, or says why not.
+pub(super) async fn reload_keys(app: &Arc<App>, name: &str) {
+    let reader = Arc::clone(app);
+    match tokio::task::spawn_blocking(move || reader.reload_keys()).await {
+        Ok(Ok(ids)) => {
+            tracing::info!(keys = ids.join(","), "{name}: secrets taken up");
+            let event = Event::done("keys.reloaded", "keys").with("ids", ids);
+            if let Err(why) = app.store.record(Origin::server(), event).await {
+                tracing::error!("the reload of the keys is not in the audit log: {why}");
+            }
+        }
+        Ok(Err(why)) => tracing::error!("{name}: secrets refused, those in use stay: {why}"),
+        Err(crash) => tracing::error!("{name}: reading the secrets failed: {crash}"),
+    }
+}
+
+/// Finishes what was accepted and folds the WAL in.
+pub(super) async fn close(app: &App) -> Result<(), Failed> {
+    app.store.close().await.map_err(|why| {
+        Failed::new(format!(
+            "stop: {why}; every acknowledged write is in the write-ahead log, the next start folds it in"
+        ))
+    })
+}
