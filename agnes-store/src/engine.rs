@@ -22,13 +22,14 @@ pub(crate) mod replay;
 mod wal;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use duckdb::Connection;
 
 use self::attach::{Access, Limits, attach, words};
 use self::child::{Ended, Task};
 use self::content::Content;
-use self::error::OpenError;
+pub(crate) use self::error::OpenError;
 use self::lock::Lock;
 use self::quarantine::Marker;
 use crate::migrations::{self, Migrations};
@@ -80,7 +81,7 @@ pub struct Migrated {
 /// The owner of an open database.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    root: Connection,
+    root: Mutex<Connection>,
     path: PathBuf,
     schema: u32,
     migrated: Option<Migrated>,
@@ -89,16 +90,19 @@ pub(crate) struct Engine {
     _lock: Lock,
 }
 
-#[allow(dead_code, reason = "the writer thread stands on all of it")]
 impl Engine {
     /// Opens `$STATE_DIR/system.duckdb`, making or migrating it as needed.
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
-        Self::open_with(options, &Migrations::embedded())
+        Self::open_at(options, &options.database(), &Migrations::embedded())
     }
 
-    /// As [`Engine::open`], with the migrations of another program.
-    pub(crate) fn open_with(options: &Options, list: &Migrations) -> Result<Self, OpenError> {
-        let path = options.database();
+    /// As [`Engine::open`], another file and the migrations of another program.
+    pub(crate) fn open_at(
+        options: &Options,
+        path: &Path,
+        list: &Migrations,
+    ) -> Result<Self, OpenError> {
+        let path = path.to_owned();
         let io = |path: &Path, operation| {
             let path = path.to_owned();
             move |source| OpenError::Io {
@@ -122,7 +126,7 @@ impl Engine {
         let root = attach(&path, Access::ReadWrite, options.limits(), Some(&temporary))
             .map_err(failed("open"))?;
         let mut engine = Self {
-            root,
+            root: Mutex::new(root),
             path: path.clone(),
             schema: 0,
             migrated: None,
@@ -136,7 +140,7 @@ impl Engine {
 
     /// A further connection, in the database's catalog.
     pub(crate) fn connect(&self) -> Result<Connection, duckdb::Error> {
-        let connection = self.root.try_clone()?;
+        let connection = self.root().try_clone()?;
         connection.execute_batch("USE agnes")?;
         Ok(connection)
     }
@@ -161,6 +165,10 @@ impl Engine {
         &self.notes
     }
 
+    fn root(&self) -> MutexGuard<'_, Connection> {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn failed(&self, operation: &'static str) -> impl Fn(String) -> OpenError + use<> {
         let path = self.path.clone();
         move |why| OpenError::Engine {
@@ -172,7 +180,7 @@ impl Engine {
 
     fn migrate(&mut self, options: &Options, list: &Migrations) -> Result<(), OpenError> {
         let reading = self.failed("read the schema version");
-        let found = migrations::version(&self.root).map_err(|e| reading(words(&e)))?;
+        let found = migrations::version(&self.root()).map_err(|e| reading(words(&e)))?;
         let (from, to) = (found.unwrap_or_default(), list.newest());
         self.schema = from;
         if from > to {
@@ -196,11 +204,11 @@ impl Engine {
             None => None,
             Some(_) => {
                 self.checkpoint()?;
-                Some(before::keep(options, &self.path, &self.root, from, to)?)
+                Some(before::keep(options, &self.path, &self.root(), from, to)?)
             }
         };
         for migration in list.pending(from) {
-            migrations::apply(&self.root, migration, &options.release).map_err(|why| {
+            migrations::apply(&self.root(), migration, &options.release).map_err(|why| {
                 OpenError::Migration {
                     path: self.path.clone(),
                     version: migration.version,
@@ -222,7 +230,7 @@ impl Engine {
 
     fn checkpoint(&self) -> Result<(), OpenError> {
         let failed = self.failed("checkpoint");
-        self.root
+        self.root()
             .execute_batch("FORCE CHECKPOINT agnes")
             .map_err(|e| failed(words(&e)))
     }
@@ -230,7 +238,7 @@ impl Engine {
     /// Real columns against the ones that this program's statements name (S10).
     fn compare(&self, list: &Migrations) -> Result<(), OpenError> {
         let failed = self.failed("read the columns");
-        let found = migrations::columns(&self.root).map_err(&failed)?;
+        let found = migrations::columns(&self.root()).map_err(&failed)?;
         let expected = list.columns().map_err(&failed)?;
         if found == expected {
             return Ok(());

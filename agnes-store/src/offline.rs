@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::clock;
 pub use crate::engine::Migrated;
 use crate::engine::child::{Ended, Task};
 use crate::engine::content::Content;
@@ -70,33 +71,42 @@ pub enum Recovery {
     Accepted(RecoveryNote),
 }
 
-/// Opens the database of `options`, migrating it as a server would.
+/// What a migration came to.
+#[derive(Debug)]
+pub struct Migration {
+    /// The file's schema version now.
+    pub schema: u32,
+    /// What was migrated, if anything.
+    pub migrated: Option<Migrated>,
+    /// What happened on the way.
+    pub notes: Vec<String>,
+}
+
+/// Opens `file`, migrating it as a server would.
 ///
 /// # Errors
 /// As a server's.
-pub fn migrate(options: &Options) -> Result<(u32, Option<Migrated>, Vec<String>), OpenError> {
-    migrate_with(options, &Migrations::embedded())
+pub fn migrate(options: &Options, file: &Path) -> Result<Migration, OpenError> {
+    present(file)?;
+    migrate_with(options, file, &Migrations::embedded())
 }
 
-/// As [`migrate`], with the migrations of another program.
+/// As [`migrate`], with the migrations of another program; a file that is missing is made.
 ///
 /// # Errors
 /// As [`migrate`].
 #[doc(hidden)]
 pub fn migrate_with(
     options: &Options,
+    file: &Path,
     list: &Migrations,
-) -> Result<(u32, Option<Migrated>, Vec<String>), OpenError> {
-    let existing = options.database();
-    if !options.state_dir.is_dir() {
-        return Err(missing(&existing));
-    }
-    let engine = Engine::open_with(options, list)?;
-    Ok((
-        engine.schema(),
-        engine.migrated().cloned(),
-        engine.notes().to_vec(),
-    ))
+) -> Result<Migration, OpenError> {
+    let engine = Engine::open_at(options, file, list)?;
+    Ok(Migration {
+        schema: engine.schema(),
+        migrated: engine.migrated().cloned(),
+        notes: engine.notes().to_vec(),
+    })
 }
 
 /// Replays a write-ahead log if there is one and reads all of `file`.
@@ -182,7 +192,7 @@ pub fn export(options: &Options, file: &Path, to: &Path) -> Result<Manifest, Ope
     if to.exists() {
         return Err(failed("it exists".to_owned()));
     }
-    let now = durable::now();
+    let now = clock::now();
     let part = beside(to, ".part");
     durable::remove(&part).map_err(|e| failed(e.to_string()))?;
     let copied = copy(options, file, &part).map_err(failed)?;

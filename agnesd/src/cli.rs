@@ -59,7 +59,11 @@ ADDRESSES
   GET /healthz      live: 200 while the process answers
   GET /readyz       ready: 200, or 503 with `reasons` (draining)
 
-  Anything else is an application/problem+json document.
+  Anything else is an application/problem+json document. Every answer has an x-request-id, which such a document repeats.
+
+LIMITS
+  A body of 1 MiB (413) that arrives within 30 s of its first read (408); an address of 8 KiB (414); header fields of
+  32 KiB in sum, and 100 of them (431); 1024 connections on each listener, more wait.
 
 TLS
   certs/current is opened once and both files are read from what it leads to; without that link, certs/privkey.pem

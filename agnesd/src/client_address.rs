@@ -29,11 +29,11 @@ pub(crate) struct Connection {
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 /// Whose `X-Forwarded-For` is believed (`TRUSTED_PROXIES`).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// None: every peer is a client.
+    /// An empty list: every peer is a client.
     pub(crate) fn new(nets: Vec<IpNet>) -> Self {
         Self(nets)
     }

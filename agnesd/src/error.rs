@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::auth::access::Denied;
 use crate::auth::passwords;
+use crate::guard;
 
 /// What a handler returns.
 pub(crate) type Answer<T> = Result<T, Problem>;
@@ -281,6 +282,13 @@ impl From<passwords::Failed> for Problem {
             passwords::Failed::Length => Self::unprocessable("a password has 12 to 128 characters")
                 .because("password-length"),
         }
+    }
+}
+
+impl From<guard::Refused> for Problem {
+    fn from(refused: guard::Refused) -> Self {
+        Self::unprocessable("the URL leads where this server does not go")
+            .because(refused.reason.word())
     }
 }
 

@@ -30,7 +30,7 @@ mod security_headers;
 pub(crate) use cors::Origins;
 pub(crate) use request_id::RequestId;
 
-/// Longest path with query, in bytes.
+/// Longest address, in bytes: path and query, and the host where a client puts it into the request line.
 const MAX_URL: usize = 8 * 1024;
 
 /// Largest sum of header names and values, in bytes. Above 64 KiB hyper itself refuses, with 431 and no body.
@@ -125,7 +125,8 @@ async fn respond(edge: &Edge, request: Request, next: Next) -> Response {
 }
 
 fn url_bytes(uri: &Uri) -> usize {
-    uri.path_and_query().map_or(0, |text| text.as_str().len())
+    let host = uri.authority().map_or(0, |text| text.as_str().len());
+    host + uri.path_and_query().map_or(0, |text| text.as_str().len())
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

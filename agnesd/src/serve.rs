@@ -98,7 +98,7 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
         accepting.spawn(listener.accept(routes.clone(), stopping.clone()));
     }
     if let Some(listener) = scraped {
-        let routes = metrics::router(Arc::clone(&app));
+        let routes = metrics::router(Arc::clone(&app.metrics));
         accepting.spawn(listener.accept(routes, stopping.clone()));
     }
     drop(stopping);

@@ -15,6 +15,7 @@ use super::content::{self, Content};
 use super::copy::{self, Copied};
 use super::error::OpenError;
 use super::{Options, durable, prove};
+use crate::clock;
 
 /// Beside each copy, under its name with `.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ pub(crate) fn keep(
     if let Some(copy) = same(options, &directory, &live, from) {
         return Ok(copy);
     }
-    let now = durable::now();
+    let now = clock::now();
     let name = format!("{}-v{from}-to-v{to}-{}", durable::stamp(now), random());
     let part = directory.join(format!("{name}.part"));
     let copied = copy::copy(options, database, &part).map_err(failed)?;

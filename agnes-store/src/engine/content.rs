@@ -18,8 +18,7 @@ use serde_json::Value;
 
 use super::attach::{Access, Limits, attach, words};
 use super::child::Failure;
-use super::copy::hex;
-use crate::migrations;
+use crate::{hex, migrations};
 
 /// A database's figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +109,7 @@ fn table(connection: &Connection, name: &Name, columns: &[Column]) -> duckdb::Re
         figures.push_str(&format!("{} {kind}\n", quoted(column)));
     }
     figures.push_str(&format!("{rows} {lower} {upper}\n"));
-    let sha256 = hex(digest(&SHA256, figures.as_bytes()).as_ref());
+    let sha256 = hex::encode(digest(&SHA256, figures.as_bytes()).as_ref());
     Ok(Table { rows, sha256 })
 }
 

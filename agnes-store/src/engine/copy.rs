@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::Options;
 use super::child::{self, Ended, Failure, Task};
 use super::durable;
+use crate::hex;
 
 /// A finished copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,13 +94,8 @@ pub(crate) fn sha256(path: &Path) -> std::io::Result<String> {
     loop {
         let read = file.read(&mut buffer)?;
         match buffer.get(..read) {
-            None | Some([]) => return Ok(hex(digest.finish().as_ref())),
+            None | Some([]) => return Ok(hex::encode(digest.finish().as_ref())),
             Some(bytes) => digest.update(bytes),
         }
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

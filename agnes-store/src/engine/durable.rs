@@ -1,4 +1,4 @@
-//! Files of the state directory beside the database, and the clock.
+//! Files of the state directory beside the database, and their names.
 //!
 //! Always true: what [`write`], [`rename`] and [`remove`] did survives a power cut once they returned; everything made here is
 //! readable by its owner alone.
@@ -78,15 +78,6 @@ pub(crate) fn bytes(path: &Path) -> io::Result<u64> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(e) => Err(e),
     }
-}
-
-/// The time, UTC.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one clock of this crate's files"
-)]
-pub(crate) fn now() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
 }
 
 /// `2026-01-31T03:00:00Z`.

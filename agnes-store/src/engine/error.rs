@@ -88,14 +88,6 @@ pub enum OpenError {
         /// The system's words.
         source: std::io::Error,
     },
-    /// The file is sound and what is in it cannot be read.
-    #[error("{}: {why}; nothing was changed", .path.display())]
-    Contents {
-        /// The database.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
     /// The engine refused.
     #[error("{}: {operation}: {why}; nothing was changed", .path.display())]
     Engine {
@@ -106,6 +98,14 @@ pub enum OpenError {
         /// The engine's words, in one line.
         why: String,
     },
+    /// It opened, but what its tables hold makes no sense together.
+    #[error("{}: {why}; nothing was changed", .path.display())]
+    Contents {
+        /// The database.
+        path: PathBuf,
+        /// What makes no sense.
+        why: String,
+    },
 }
 
 impl OpenError {
@@ -113,6 +113,23 @@ impl OpenError {
     #[must_use]
     pub fn is_config(&self) -> bool {
         matches!(self, Self::NewerSchema { .. } | Self::ForeignSchema { .. })
+    }
+
+    /// Which of them it is, in one word for programs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "locked",
+            Self::NewerSchema { .. } => "newer-schema",
+            Self::ForeignSchema { .. } => "foreign-schema",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Inconclusive { .. } => "inconclusive",
+            Self::Migration { .. } => "migration",
+            Self::Copy { .. } => "copy",
+            Self::Io { .. } => "io",
+            Self::Engine { .. } => "engine",
+            Self::Contents { .. } => "contents",
+        }
     }
 
     /// The one safe next step, where there is one.

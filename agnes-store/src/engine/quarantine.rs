@@ -14,6 +14,7 @@ use super::error::OpenError;
 use super::lock::beside;
 use super::replay::Attempts;
 use super::{Options, copy, durable};
+use crate::clock;
 
 /// What stands beside the database while it is not served.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,7 +109,7 @@ fn prepare(
     logs: &[PathBuf],
     attempts: &Attempts,
 ) -> Result<Marker, String> {
-    let now = durable::now();
+    let now = clock::now();
     let short = attempts.wal_sha256.get(..12).unwrap_or_default();
     let quarantine = options.state_dir.join("quarantine");
     let directory = unfinished(&quarantine, short)

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::content::Content;
 use super::quarantine::{Marker, marker};
 use super::{Options, durable, prove};
+use crate::clock;
 
 /// What was given up, for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +102,7 @@ fn given_up(options: &Options, marker: &Marker, content: &Content) -> RecoveryNo
         .iter()
         .map(|(name, t)| (name.clone(), t.rows));
     RecoveryNote {
-        at: durable::rfc3339(durable::now()),
+        at: durable::rfc3339(clock::now()),
         directory: marker.directory.clone(),
         wal_bytes: marker.wal_bytes,
         wal_sha256: marker.wal_sha256.clone(),

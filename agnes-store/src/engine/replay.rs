@@ -16,6 +16,7 @@ use super::error::OpenError;
 use super::lock::beside;
 use super::wal::{Verdict, judge};
 use super::{Options, copy, durable, quarantine};
+use crate::clock;
 
 /// As many aborts with one log put it aside.
 const ABORTS: usize = 2;
@@ -98,7 +99,7 @@ pub(crate) fn settle(options: &Options, database: &Path) -> Result<Option<String
                 return Ok(Some(note));
             }
             Err(why) => Abort {
-                at: durable::rfc3339(durable::now()),
+                at: durable::rfc3339(clock::now()),
                 why,
             },
         };

@@ -267,6 +267,22 @@ async fn allowed_networks_let_private_addresses_through_and_metadata_only_by_its
     }
 }
 
+#[tokio::test]
+async fn the_systems_own_lookup_is_judged_alike() {
+    for (allowed, want) in [
+        (&[][..], None),
+        (&["127.0.0.0/8", "::1/128"], Some("localhost")),
+    ] {
+        let vetted = Guard::new(nets(allowed))
+            .vet(&"http://localhost:1/".parse().unwrap())
+            .await;
+        let host = vetted.as_ref().map(|vetted| vetted.host.as_str());
+        assert_eq!(host.ok(), want);
+        let refused = vetted.map_err(|refused| refused.reason).err();
+        assert_eq!(refused, want.is_none().then_some(Reason::Loopback));
+    }
+}
+
 /// Answers every request with a redirect to itself; counts nothing, hides nothing.
 async fn server() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();

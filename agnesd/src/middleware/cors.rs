@@ -18,7 +18,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 /// The origins on the list, as `https://app.example.com`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Origins(HashSet<Vec<u8>>);
 
 impl Origins {

@@ -59,7 +59,12 @@ fn app(edge: Edge) -> Router {
         )
         .route(
             "/bare",
-            get(|| async { (StatusCode::CONFLICT, [("retry-after", "7")]) }),
+            get(|| async {
+                (
+                    StatusCode::CONFLICT,
+                    [("retry-after", "7"), ("content-length", "0")],
+                )
+            }),
         );
     wrap(
         router.fallback(async || Problem::no_such_route()),
@@ -267,7 +272,7 @@ async fn errors_are_problem_documents_that_name_the_request() {
         STRANGER,
         &[("content-type", b"application/json")],
     );
-    *json.body_mut() = Body::from("{");
+    *json.body_mut() = Body::from("\"");
     for (request, want) in [
         (request("GET", "/absent", STRANGER, &[]), 404),
         (request("DELETE", "/ok/1", STRANGER, &[]), 405),
@@ -301,6 +306,11 @@ async fn long_addresses_and_large_heads_are_refused() {
     let query = format!("/ok/1?{}", "a".repeat(MAX_URL));
     assert_eq!(
         problem(send(request("GET", &query, STRANGER, &[])).await).await,
+        414
+    );
+    let host = format!("http://{}/ok/1", "a".repeat(MAX_URL));
+    assert_eq!(
+        problem(send(request("GET", &host, STRANGER, &[])).await).await,
         414
     );
     let value = vec![b'a'; MAX_HEADERS - 1];

@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use url::Url;
 use utoipa::ToSchema;
 
 use super::List;
@@ -95,6 +96,11 @@ pub(crate) async fn set(
     Body(wanted): Body<Wanted>,
 ) -> Answer<Json<Shown>> {
     known(&key)?;
+    if !wanted.value.is_empty() {
+        let url = Url::parse(&wanted.value)
+            .map_err(|_| Problem::unprocessable("the value is no absolute URL"))?;
+        app.guard.vet(&url).await?;
+    }
     let setting = app
         .store
         .set_setting(asker.origin, &key, wanted.value)

@@ -62,7 +62,11 @@ pub(crate) fn run_dir(settings: &Settings) -> PathBuf {
 
 fn refused(why: &OpenError) -> Failed {
     Failed {
-        exit: if why.is_config() { crate::EXIT_CONFIG } else { 1 },
+        exit: if why.is_config() {
+            crate::EXIT_CONFIG
+        } else {
+            1
+        },
         hint: why.hint(),
         ..Failed::new(format!("{why}"))
     }

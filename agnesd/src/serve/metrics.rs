@@ -18,9 +18,8 @@ use axum::routing::get;
 
 use super::listen::{Limits, Listener};
 use super::{Failed, bind};
-use crate::app::App;
 use crate::error::Problem;
-use crate::metrics;
+use crate::metrics::{self, Metrics};
 
 /// A few scrapers and a person with curl.
 const LIMITS: Limits = Limits {
@@ -54,20 +53,20 @@ pub(super) async fn listen(wanted: MetricsListen) -> Result<Option<Listener>, Fa
 }
 
 /// What is served there.
-pub(super) fn router(app: Arc<App>) -> Router {
+pub(super) fn router(metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/metrics", get(render))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
-        .with_state(app)
+        .with_state(metrics)
 }
 
-async fn render(State(app): State<Arc<App>>) -> impl IntoResponse {
+async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, metrics::CONTENT_TYPE),
         (CACHE_CONTROL, "no-store"),
     ];
-    (headers, app.metrics.render())
+    (headers, metrics.render())
 }
 
 async fn nothing() -> Problem {

@@ -12,6 +12,7 @@
     reason = "a test that cannot go on says so by panicking, and starts processes and writes files itself"
 )]
 
+mod edge;
 mod hygiene;
 mod pki;
 mod probes;

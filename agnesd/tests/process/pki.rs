@@ -52,6 +52,19 @@ impl Pki {
         }
     }
 
+    /// A pair that signed itself, and a client that trusts it.
+    pub(crate) fn bridge() -> (Arc<ClientConfig>, Pair) {
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.self_signed(&key).unwrap();
+        let pair = Pair {
+            key: key.serialize_pem(),
+            chain: leaf.pem(),
+            sha256: sha256(leaf.der()),
+        };
+        (client_of(&leaf, rustls::DEFAULT_VERSIONS, &[]), pair)
+    }
+
     /// A client that verifies for real and remembers sessions.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         self.client_of(rustls::DEFAULT_VERSIONS, &[])
@@ -62,20 +75,28 @@ impl Pki {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&str],
     ) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        client_of(&self.root, versions, alpn)
     }
 
     pub(crate) fn root_pem(&self) -> String {
         self.root.pem()
     }
+}
+
+fn client_of(
+    root: &Certificate,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    Arc::new(config)
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

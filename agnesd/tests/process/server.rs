@@ -73,6 +73,8 @@ impl Place {
             .env("STATE_DIR", self.state());
         command
             .env("AGNES_LISTEN", "127.0.0.1:0")
+            // servers of other tests have the default one
+            .env("METRICS_ADDR", "")
             .stdin(Stdio::null());
         command
     }

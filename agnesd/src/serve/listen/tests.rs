@@ -154,6 +154,36 @@ async fn above_the_cap_connections_wait_for_a_place() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_route_is_told_who_is_at_the_other_end() {
+    let router = Router::new().fallback(|request: Request<Body>| async move {
+        let known = request.extensions().get::<Connection>();
+        format!("{known:?}")
+    });
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (_stop, stopping) = watch::channel(());
+    let (tls, limits) = (None, Limits::default());
+    let listener = Listener {
+        socket,
+        address,
+        tls,
+        limits,
+    };
+    tokio::spawn(listener.accept(router, stopping));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let known = Connection {
+        peer: stream.local_addr().unwrap(),
+        tls: false,
+        ca_leaf: false,
+    };
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with(&format!("{:?}", Some(known))), "{answer}");
+}
+
 /// TLS with ALPN h2, then silence.
 async fn h2_without_a_word(
     address: SocketAddr,

@@ -41,17 +41,42 @@ async fn get_metrics_is_answered_and_nothing_else() {
 async fn a_taken_address_is_fatal_only_if_somebody_set_it() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
-    assert!(listen(address, Chosen::ByDefault).await.unwrap().is_none());
-    let failed = listen(address, Chosen::BySetting).await.unwrap_err();
+    assert!(
+        listen(MetricsListen::Default(address))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let failed = listen(MetricsListen::At(address)).await.unwrap_err();
     assert!(
         failed.what.starts_with("METRICS_ADDR: listen on "),
         "{}",
         failed.what
     );
     drop(other);
-    let listener = listen(address, Chosen::BySetting).await.unwrap().unwrap();
+    let listener = listen(MetricsListen::At(address)).await.unwrap().unwrap();
     assert_eq!(
         (listener.address, listener.limits.connections),
         (address, 16)
     );
+}
+
+#[tokio::test]
+async fn a_scrape_over_the_wire_is_one_answer_and_a_stop_ends_it() {
+    let metrics = Arc::new(Metrics::new("1.2.3", "").unwrap());
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listener = listen(MetricsListen::At(any)).await.unwrap().unwrap();
+    let address = listener.address;
+    let (stop, stopping) = tokio::sync::watch::channel(());
+    let accepting = tokio::spawn(listener.accept(router(metrics), stopping));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{address}/metrics");
+    let text = client.get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(
+        text.contains("agnes_build_info{commit=\"\",version=\"1.2.3\"} 1\n"),
+        "{text}"
+    );
+    stop.send(()).unwrap();
+    accepting.await.unwrap();
+    assert!(client.get(&url).send().await.is_err());
 }
