@@ -9,7 +9,7 @@
 
 use std::env;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use axum::extract::State;
@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
 const CONNECTIONS: usize = 32;
@@ -70,15 +70,30 @@ struct Connection {
     act: Statement,
 }
 
-/// Connections that are free; the semaphore counts them.
+/// A fixed number of connections, each used by one request at a time.
 struct Pool {
-    free: Mutex<Vec<Connection>>,
+    connections: Vec<Connection>,
+    free: Mutex<Vec<usize>>,
     permits: Semaphore,
+}
+
+/// A connection in use. It is free again also when its request is given up half-way, as those are that a client leaves.
+struct Lease<'a> {
+    pool: &'a Pool,
+    number: usize,
+    // last: whoever it lets in finds the connection free
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.pool.free().push(self.number);
+    }
 }
 
 impl Pool {
     async fn connect(socket: &str) -> Result<Self> {
-        let mut free = Vec::new();
+        let mut connections = Vec::new();
         for number in 0..CONNECTIONS {
             let mut config = Config::new();
             config.host_path(socket).user("bench").dbname("postgres");
@@ -88,11 +103,26 @@ impl Pool {
                 client.batch_execute(TABLES).await.context("tables")?;
             }
             let (row, act) = (client.prepare(ROW).await?, client.prepare(ACT).await?);
-            free.push(Connection { client, row, act });
+            connections.push(Connection { client, row, act });
         }
         Ok(Self {
-            free: Mutex::new(free),
-            permits: Semaphore::new(CONNECTIONS),
+            free: Mutex::new((0..connections.len()).collect()),
+            permits: Semaphore::new(connections.len()),
+            connections,
+        })
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lease(&self) -> Option<Lease<'_>> {
+        let _permit = self.permits.acquire().await.ok()?;
+        let number = self.free().pop()?;
+        Some(Lease {
+            pool: self,
+            number,
+            _permit,
         })
     }
 
@@ -103,12 +133,14 @@ impl Pool {
         name: &str,
     ) -> Result<String, StatusCode> {
         let failed = StatusCode::INTERNAL_SERVER_ERROR;
-        let _permit = self.permits.acquire().await.map_err(|_| failed)?;
-        let lock = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = lock().pop().ok_or(failed)?;
-        let answer = connection.client.query_one(of(&connection), &[&name]).await;
-        lock().push(connection);
-        answer.and_then(|row| row.try_get(0)).map_err(|_| failed)
+        let lease = self.lease().await.ok_or(failed)?;
+        let connection = self.connections.get(lease.number).ok_or(failed)?;
+        connection
+            .client
+            .query_one(of(connection), &[&name])
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(|_| failed)
     }
 }
 

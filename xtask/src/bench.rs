@@ -45,6 +45,9 @@ pub enum What {
         /// How long each of these runs takes
         #[arg(long, default_value_t = 8)]
         secs: u64,
+        /// Where the deployment with many users is kept, and taken from the next time; it takes minutes to fill one
+        #[arg(long, value_name = "DIR")]
+        filled: Option<PathBuf>,
     },
     /// Run one program and print its wall time, CPU time (µs) and peak memory (KiB)
     #[command(hide = true)]
@@ -65,7 +68,8 @@ pub fn command(what: &What) -> Result<ExitCode> {
             write,
             rounds,
             secs,
-        } => http::run(*write, (*rounds).max(1), (*secs).max(1)),
+            filled,
+        } => http::run(*write, (*rounds).max(1), (*secs).max(1), filled.as_deref()),
         What::Measure { argv } => measure::measure(argv),
         What::Tls { write, rounds } => tls::run(*write, (*rounds).max(1)),
     }

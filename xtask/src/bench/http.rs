@@ -31,7 +31,12 @@ const STARTS: usize = 11;
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Measures, prints and, if asked to, writes.
-pub(super) fn run(write: bool, rounds: usize, secs: u64) -> Result<ExitCode> {
+pub(super) fn run(
+    write: bool,
+    rounds: usize,
+    secs: u64,
+    filled: Option<&Path>,
+) -> Result<ExitCode> {
     let root = checkout::root()?;
     let agnesd = release(&root)?.join("agnesd");
     let examples = examples(&root)?;
@@ -58,8 +63,11 @@ pub(super) fn run(write: bool, rounds: usize, secs: u64) -> Result<ExitCode> {
     server.stop()?;
 
     println!("{STARTS} starts with {USERS} users and {AUDIT_ROWS} audit rows");
-    let full = Home::new(&agnesd, &home.path().join("full"))?;
-    seed(&examples.join("seed"), &full)?;
+    let own = home.path().join("full");
+    let full = Home::new(&agnesd, filled.unwrap_or(&own))?;
+    if !full.state_dir().join("system.duckdb").exists() {
+        seed(&examples.join("seed"), &full)?;
+    }
     let starts = starts(&full)?;
 
     let figures = Figures {
