@@ -5,7 +5,12 @@
 //!
 //! Does not: keep a history (docs/figures.md holds the last one that was written).
 
+mod http;
+mod load;
 mod measure;
+mod plain_http;
+mod postgres;
+mod server;
 mod site;
 mod tls;
 
@@ -29,6 +34,21 @@ pub enum What {
         #[arg(long, default_value_t = 30)]
         rounds: usize,
     },
+    /// The served API beside a bare axum and PostgreSQL 15: reads, durable writes, memory, start
+    Http {
+        /// Write the table into docs/figures.md
+        #[arg(long)]
+        write: bool,
+        /// How often each side of a comparison runs
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long each of these runs takes
+        #[arg(long, default_value_t = 8)]
+        secs: u64,
+        /// Where the deployment with many users is kept, and taken from the next time; it takes minutes to fill one
+        #[arg(long, value_name = "DIR")]
+        filled: Option<PathBuf>,
+    },
     /// Run one program and print its wall time, CPU time (µs) and peak memory (KiB)
     #[command(hide = true)]
     Measure {
@@ -44,6 +64,12 @@ pub enum What {
 /// When something could not be measured.
 pub fn command(what: &What) -> Result<ExitCode> {
     match what {
+        What::Http {
+            write,
+            rounds,
+            secs,
+            filled,
+        } => http::run(*write, (*rounds).max(1), (*secs).max(1), filled.as_deref()),
         What::Measure { argv } => measure::measure(argv),
         What::Tls { write, rounds } => tls::run(*write, (*rounds).max(1)),
     }
@@ -56,6 +82,11 @@ fn release(root: &Path) -> Result<PathBuf> {
         .args(["--release", "--locked", "--workspace"])
         .current_dir(root);
     command::run(&mut build)?;
+    release_directory()
+}
+
+/// Where Cargo puts release builds.
+fn release_directory() -> Result<PathBuf> {
     let own = checkout::programs()?;
     let target = own.parent().context("no target directory")?;
     Ok(target.join("release"))

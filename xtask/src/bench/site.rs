@@ -290,7 +290,8 @@ fn start_caddy(program: &Path, home: &Path, site: &str, address: SocketAddr) -> 
     Running::start(&mut run, &home.join("caddy.log"), address)
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// A port of loopback that nobody listened at a moment ago.
+pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port")?;
     listener.local_addr().context("a free port")
 }

@@ -47,6 +47,16 @@ pub const ALL: &[Component] = &[
         "the base image",
     ),
     Component {
+        name: "postgres",
+        needed_for: "the database that the bench compares durable writes with",
+        probe: Probe::Says(&["--version"], "(PostgreSQL) 15."),
+        origin: Origin::System {
+            package: "postgresql-15",
+            // Debian keeps the programs of a cluster off the search path
+            program: "/usr/lib/postgresql/15/bin/postgres",
+        },
+    },
+    Component {
         name: "libssl-dev",
         needed_for: "the independent certificate authority, linked into the tests",
         probe: Probe::Says(&["--modversion", "openssl"], "3."),
