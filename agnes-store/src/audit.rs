@@ -13,7 +13,6 @@ use crate::Id;
 
 pub(crate) mod chain;
 pub mod query;
-pub mod refusals;
 
 /// The longest text from outside that a row keeps, in characters.
 const LONGEST: usize = 256;
@@ -111,7 +110,7 @@ impl Event {
 pub struct Row {
     /// Its name.
     pub id: Id,
-    /// Its place in the chain; 0: not written yet (see [`refusals`]).
+    /// Its place in the chain; 0: not written yet (see [`crate::Store::refused`]).
     pub seq: i64,
     /// When.
     #[serde(with = "time::serde::rfc3339")]

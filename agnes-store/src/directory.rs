@@ -10,15 +10,18 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, HashTrieSetSync};
 
 use crate::Id;
-use crate::groups::{ADMIN, Group, Mapping, Role};
 use crate::jobs::JobState;
-use crate::links::SignInLink;
-use crate::sessions::Session;
-use crate::settings::Setting;
-use crate::tokens::Token;
-use crate::users::{Kind, User};
 
+pub(crate) mod credentials;
+pub(crate) mod groups;
 pub(crate) mod load;
+pub(crate) mod people;
+pub(crate) mod settings;
+
+use credentials::{Session, SignInLink, Token};
+use groups::{ADMIN, Group, Mapping, Role};
+use people::{Kind, User};
+use settings::Setting;
 
 /// A persistent map.
 pub(crate) type Map<K, V> = HashTrieMapSync<K, V>;

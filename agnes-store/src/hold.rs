@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+/// One line that names the object.
+type Result<T> = std::result::Result<T, String>;
 
 /// Who holds writes, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +104,6 @@ fn put_in_place(part: &Path, whole: &Path) -> std::io::Result<()> {
     std::fs::rename(part, whole)
 }
 
-fn failed(path: &Path, e: &std::io::Error) -> Error {
-    Error::Engine(format!("{}: {e}", path.display()))
+fn failed(path: &Path, e: &std::io::Error) -> String {
+    format!("{}: {e}", path.display())
 }

@@ -10,22 +10,10 @@ use duckdb::params;
 use time::OffsetDateTime;
 
 use crate::audit::{Event, Origin};
-use crate::sessions::{Method, Session};
-use crate::users::{Kind, User, resource};
+use crate::directory::credentials::{Method, Session, SignInLink};
+use crate::directory::people::{Kind, User};
+use crate::users::resource;
 use crate::{Error, Id, Result, Store, timestamp};
-
-/// One link that was not used yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignInLink {
-    /// Its name.
-    pub id: Id,
-    /// Who signs in with it.
-    pub user_id: Id,
-    /// SHA-256 of its secret, hex.
-    pub hash: String,
-    /// When it ends.
-    pub expires_at: OffsetDateTime,
-}
 
 impl Store {
     /// Makes a link for a person; earlier ones of the same person end.
@@ -108,11 +96,5 @@ impl crate::writer::Txn<'_> {
         )?;
         self.directory.links.remove_mut(&link.hash);
         Ok(())
-    }
-}
-
-impl crate::Directory {
-    pub(crate) fn put_link(&mut self, link: SignInLink) {
-        self.links.insert_mut(link.hash.clone(), Arc::new(link));
     }
 }

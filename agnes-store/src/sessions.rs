@@ -11,47 +11,11 @@ use duckdb::params;
 use time::OffsetDateTime;
 
 use crate::audit::{Event, Origin, Outcome};
-use crate::users::{User, resource};
+pub use crate::directory::credentials::{Method, Session};
+use crate::directory::people::User;
+use crate::users::resource;
 use crate::writer::Txn;
 use crate::{Error, Id, Result, Store, timestamp};
-
-/// How a person signed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// By password.
-    Password,
-    /// By a one-time link.
-    Link,
-}
-
-impl Method {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Link => "link",
-        }
-    }
-}
-
-/// One session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its name, in every access token of it.
-    pub id: Id,
-    /// Whose it is.
-    pub user_id: Id,
-    /// How it began.
-    pub method: Method,
-    /// SHA-256 of the refresh token that is valid now, hex.
-    pub refresh_hash: String,
-    /// When it began.
-    pub created_at: OffsetDateTime,
-    /// When its refresh token was last exchanged.
-    pub refreshed_at: OffsetDateTime,
-    /// When its refresh token ends.
-    pub expires_at: OffsetDateTime,
-}
 
 /// What presenting a refresh token came to.
 #[derive(Debug, Clone)]
@@ -232,13 +196,5 @@ impl Txn<'_> {
         self.execute("DELETE FROM sessions WHERE id = ?", params![id.to_string()])?;
         self.directory.sessions.remove_mut(&id);
         Ok(())
-    }
-}
-
-impl crate::Directory {
-    pub(crate) fn put_session(&mut self, session: Session) -> Arc<Session> {
-        let session = Arc::new(session);
-        self.sessions.insert_mut(session.id, Arc::clone(&session));
-        session
     }
 }

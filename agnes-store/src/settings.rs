@@ -7,25 +7,10 @@
 use std::sync::Arc;
 
 use duckdb::params;
-use serde::Serialize;
-use time::OffsetDateTime;
 
 use crate::audit::{Event, Origin};
+pub use crate::directory::settings::Setting;
 use crate::{Result, Store, timestamp};
-
-/// One setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Setting {
-    /// Its name.
-    pub key: String,
-    /// Its value.
-    pub value: String,
-    /// When it was set.
-    #[serde(with = "time::serde::rfc3339")]
-    pub updated_at: OffsetDateTime,
-    /// Who set it.
-    pub updated_by: String,
-}
 
 impl Store {
     /// Sets one.
@@ -65,14 +50,5 @@ impl Store {
             Ok(txn.directory.put_setting(setting))
         })
         .await
-    }
-}
-
-impl crate::Directory {
-    pub(crate) fn put_setting(&mut self, setting: Setting) -> Arc<Setting> {
-        let setting = Arc::new(setting);
-        self.settings
-            .insert_mut(setting.key.clone(), Arc::clone(&setting));
-        setting
     }
 }

@@ -12,14 +12,15 @@ use time::OffsetDateTime;
 
 use crate::audit::chain;
 use crate::audit::query::{self, Filter};
-use crate::audit::refusals::{Refusals, Which};
+
 use crate::audit::{Event, Origin, Row};
 use crate::directory::{Directory, load};
 use crate::engine::error::OpenError;
 use crate::engine::{Engine, Options};
 use crate::hold::{Hold, HoldFile};
+use crate::last_uses::LastUses;
 use crate::readers::Readers;
-use crate::tokens::LastUses;
+use crate::refusals::{Refusals, Which};
 use crate::writer::{Published, State, Txn, WhileHeld, Writer};
 use crate::{Error, Result, clock};
 
@@ -64,7 +65,7 @@ impl Store {
 
     fn over(engine: Engine, run_dir: &Path) -> Result<Self> {
         let connection = engine.connect()?;
-        let hold_file = HoldFile::in_dir(run_dir)?;
+        let hold_file = HoldFile::in_dir(run_dir).map_err(Error::Engine)?;
         let published = Arc::new(Published::default());
         published
             .directory
@@ -72,7 +73,9 @@ impl Store {
         published
             .head
             .store(Arc::new(chain::load_head(&connection)?));
-        published.hold.store(hold_file.read()?.map(Arc::new));
+        published
+            .hold
+            .store(hold_file.read().map_err(Error::Engine)?.map(Arc::new));
         let writer = Writer::start(State {
             connection,
             published: Arc::clone(&published),
@@ -227,7 +230,7 @@ impl Store {
                     }
                     return Err(Error::Held(there.clone()));
                 }
-                state.hold_file.write(&hold)?;
+                state.hold_file.write(&hold).map_err(Error::Engine)?;
                 state.published.hold.store(Some(Arc::new(hold.clone())));
                 Ok(hold)
             })
@@ -247,7 +250,7 @@ impl Store {
                 if id.is_some_and(|id| id != there.id) {
                     return Err(Error::Held(Hold::clone(&there)));
                 }
-                state.hold_file.remove()?;
+                state.hold_file.remove().map_err(Error::Engine)?;
                 state.published.hold.store(None);
                 Ok(Some(Hold::clone(&there)))
             })

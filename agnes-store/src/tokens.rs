@@ -5,50 +5,18 @@
 //!
 //! Does not: make tokens, or say what a scope permits.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use duckdb::params;
 use time::OffsetDateTime;
 
 use crate::audit::{Event, Origin};
+pub use crate::directory::credentials::Token;
 use crate::writer::{Txn, WhileHeld};
 use crate::{Error, Id, Result, Store, timestamp};
 
 /// The most tokens that one user may have at once.
 const MOST: usize = 100;
-
-/// One token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Its name for programs.
-    pub id: Id,
-    /// Whose it is.
-    pub user_id: Id,
-    /// Its name for its owner.
-    pub name: String,
-    /// SHA-256 of the token, hex.
-    pub hash: String,
-    /// `read`, `write`, `admin`; empty: all that the owner may do.
-    pub scopes: Vec<String>,
-    /// When it was made.
-    pub created_at: OffsetDateTime,
-    /// When it ends.
-    pub expires_at: OffsetDateTime,
-    /// When it was revoked.
-    pub revoked_at: Option<OffsetDateTime>,
-    /// When it was last used, as far as it is written (see [`Store::last_use`]).
-    pub last_used_at: Option<OffsetDateTime>,
-    /// From where.
-    pub last_used_ip: Option<String>,
-}
-
-impl Token {
-    /// Whether it opens anything at `now`.
-    pub fn is_valid(&self, now: OffsetDateTime) -> bool {
-        self.revoked_at.is_none() && self.expires_at > now
-    }
-}
 
 /// What a new token is made of.
 #[derive(Debug, Clone)]
@@ -61,16 +29,6 @@ pub struct NewToken {
     pub scopes: Vec<String>,
     /// When it ends.
     pub expires_at: OffsetDateTime,
-}
-
-/// Uses that are not written yet.
-#[derive(Debug, Default)]
-pub(crate) struct LastUses(Mutex<HashMap<Id, (OffsetDateTime, String)>>);
-
-impl LastUses {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Id, (OffsetDateTime, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Store {
@@ -236,14 +194,5 @@ impl Txn<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl crate::Directory {
-    pub(crate) fn put_token(&mut self, token: Token) -> Arc<Token> {
-        let token = Arc::new(token);
-        self.token_hashes.insert_mut(token.hash.clone(), token.id);
-        self.tokens.insert_mut(token.id, Arc::clone(&token));
-        token
     }
 }

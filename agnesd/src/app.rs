@@ -17,11 +17,9 @@ use tokio::sync::Mutex;
 use crate::auth::keys::Keys;
 use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
-use crate::client_address::TrustedProxies;
 use crate::guard::Guard;
 use crate::limits::RateLimits;
 use crate::metrics::Metrics;
-use crate::middleware::{BODY_DEADLINE, Edge, Origins};
 
 /// The version this binary was built as.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -58,7 +56,6 @@ pub(crate) struct App {
     pub(crate) limits: RateLimits,
     pub(crate) guard: Guard,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) edge: Arc<Edge>,
     pub(crate) settings: Settings,
     deployment: Deployment,
     pub(crate) started: Instant,
@@ -78,14 +75,6 @@ impl App {
     ) -> Result<Self, String> {
         let metrics = Metrics::new(VERSION, COMMIT.unwrap_or_default());
         let metrics = Arc::new(metrics.map_err(|e| format!("set up the metrics: {e}"))?);
-        let server = &settings.server;
-        let edge = Edge {
-            proxies: TrustedProxies::new(server.trusted_proxies.clone()),
-            origins: Origins::new(server.allowed_origins.clone()),
-            max_body_bytes: server.max_body,
-            body_deadline: BODY_DEADLINE,
-            metrics: Arc::clone(&metrics),
-        };
         let limits = settings.limits;
         Ok(Self {
             store,
@@ -93,9 +82,8 @@ impl App {
             passwords: Passwords::new()?,
             throttle: Throttle::default(),
             limits: RateLimits::new(limits.unauthenticated_per_min, limits.authenticated_per_min),
-            guard: Guard::new(server.allowed_private_nets.clone()),
+            guard: Guard::new(settings.server.allowed_private_nets.clone()),
             metrics,
-            edge: Arc::new(edge),
             settings,
             deployment,
             started: Instant::now(),

@@ -18,17 +18,16 @@ use crate::app::App;
 use crate::client_address::{Connection, TrustedProxies};
 use crate::error::{self, Problem};
 use crate::metrics::Metrics;
+use crate::request::RequestId;
 
 mod authenticate;
 mod body;
 mod cors;
 mod limit;
 mod metrics;
-mod request_id;
 mod security_headers;
 
-pub(crate) use cors::Origins;
-pub(crate) use request_id::RequestId;
+use cors::Origins;
 
 /// Longest address, in bytes: path and query, and the host where a client puts it into the request line.
 const MAX_URL: usize = 8 * 1024;
@@ -37,21 +36,35 @@ const MAX_URL: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32 * 1024;
 
 /// How long a body may take, unless a route says otherwise.
-pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(30);
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the server's edge is set to.
 #[derive(Debug)]
 pub(crate) struct Edge {
     /// Whose word about the client is taken.
-    pub(crate) proxies: TrustedProxies,
+    proxies: TrustedProxies,
     /// Pages of which origins may read answers.
-    pub(crate) origins: Origins,
+    origins: Origins,
     /// Largest body, in bytes.
-    pub(crate) max_body_bytes: u64,
+    max_body_bytes: u64,
     /// How long a body may take from its first read.
-    pub(crate) body_deadline: Duration,
+    body_deadline: Duration,
     /// Where requests are counted.
-    pub(crate) metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
+}
+
+impl Edge {
+    /// As the settings have it.
+    pub(crate) fn of(app: &App) -> Self {
+        let server = &app.settings.server;
+        Self {
+            proxies: TrustedProxies::new(server.trusted_proxies.clone()),
+            origins: Origins::new(server.allowed_origins.clone()),
+            max_body_bytes: server.max_body,
+            body_deadline: BODY_DEADLINE,
+            metrics: Arc::clone(&app.metrics),
+        }
+    }
 }
 
 /// `router` behind what asks who calls and how often.

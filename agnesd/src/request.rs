@@ -16,7 +16,10 @@ use serde::de::DeserializeOwned;
 use crate::auth::{Caller, Principal};
 use crate::client_address::ClientAddress;
 use crate::error::Problem;
-use crate::middleware::RequestId;
+
+mod id;
+
+pub(crate) use id::RequestId;
 
 /// Who asks, and from where.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use axum::Router;
 use crate::app::App;
 use crate::auth::access::Access::{Admin, Anyone, Authenticated, Person, Session};
 use crate::auth::access::Scope::{self, Read};
-use crate::middleware;
+use crate::middleware::{self, Edge};
 use crate::routes::{
     account, audit, bootstrap, config, groups, health, mappings, roles, sessions, tokens, unknown,
     users, version,
@@ -146,6 +146,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .into_router(&app)
         .fallback(unknown::route)
         .method_not_allowed_fallback(unknown::method);
-    let edge = Arc::clone(&app.edge);
+    let edge = Arc::new(Edge::of(&app));
     middleware::wrap(middleware::known(router, &app).with_state(app), edge)
 }

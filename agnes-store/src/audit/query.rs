@@ -107,7 +107,7 @@ pub(crate) fn fields(row: &duckdb::Row<'_>) -> duckdb::Result<Fields> {
     })
 }
 
-pub(super) fn row_of(fields: Fields, seq: i64, id: Id) -> Row {
+pub(crate) fn row_of(fields: Fields, seq: i64, id: Id) -> Row {
     Row {
         id,
         seq,

@@ -9,13 +9,11 @@ use duckdb::{Connection, Row};
 use time::OffsetDateTime;
 
 use super::Directory;
-use crate::groups::{Group, Mapping, Role};
+use super::credentials::{Method, Session, SignInLink, Token};
+use super::groups::{Group, Mapping, Role};
+use super::people::{Kind, User};
+use super::settings::Setting;
 use crate::jobs::JobState;
-use crate::links::SignInLink;
-use crate::sessions::{Method, Session};
-use crate::settings::Setting;
-use crate::tokens::Token;
-use crate::users::{Kind, User};
 use crate::{Error, Id, Result, clock};
 
 /// Reads everything that is held in memory.

@@ -42,11 +42,6 @@ impl<'a> Txn<'a> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
 
-    /// Reads with the transaction's own eyes.
-    pub(crate) fn connection(&self) -> &Connection {
-        self.connection
-    }
-
     /// Adds a row to the audit log, durable with the act that it is about.
     pub(crate) fn audit(&mut self, origin: &Origin, event: Event) {
         let sealed = chain::seal(&self.head, origin, event, self.now);

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use agnes_store::sessions::Method;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::auth::passwords;
+use crate::auth::{Credential, passwords};
 use crate::error::{Answer, Problem};
 use crate::request::{Asker, Body};
 
@@ -35,6 +36,10 @@ pub(crate) struct Me {
     /// `session`, `personal` or `scheduler`.
     #[schema(value_type = String)]
     credential: &'static str,
+    /// How the session began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    method: Option<Method>,
     /// Of a personal token: `read`, `write`, `admin`; empty: all that the owner may do.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
@@ -52,8 +57,12 @@ pub(crate) async fn me(State(app): State<Arc<App>>, asker: Asker) -> Answer<Json
         admin: principal.admin,
         roles: app.store.directory().roles_of(user.id),
         credential: principal.kind(),
+        method: match principal.credential {
+            Credential::Session(_, method) => Some(method),
+            _ => None,
+        },
         scopes: match &principal.credential {
-            crate::auth::Credential::Personal(token) => Some(token.scopes.clone()),
+            Credential::Personal(token) => Some(token.scopes.clone()),
             _ => None,
         },
     }))

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::{Event, Origin, Outcome, Row, chain};
+use crate::audit::{Event, Origin, Outcome, Row, chain, query};
 use crate::writer::Txn;
 use crate::{Id, Result, clock};
 
@@ -157,5 +157,5 @@ fn row(key: &Key, entry: &Entry) -> Row {
         event,
         entry.first,
     );
-    super::query::row_of(sealed.fields, 0, entry.id)
+    query::row_of(sealed.fields, 0, entry.id)
 }

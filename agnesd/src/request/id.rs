@@ -17,7 +17,7 @@ pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// A new id, or the one in `headers` if a trusted proxy (`trusted`) sent one that is fit.
-    pub(super) fn of(headers: &HeaderMap, trusted: bool) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, trusted: bool) -> Self {
         let mut sent = headers.get_all(HEADER).iter();
         match (sent.next(), sent.next()) {
             (Some(one), None) if trusted && is_fit(one.as_bytes()) => Self(one.clone()),
@@ -36,7 +36,7 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
-    pub(super) fn set(self, headers: &mut HeaderMap) {
+    pub(crate) fn set(self, headers: &mut HeaderMap) {
         headers.insert(HEADER, self.0);
     }
 }

@@ -1,0 +1,78 @@
+//! Users as they are known in memory.
+//!
+//! Always true: an address leads to one user.
+//!
+//! Does not: change the engine's tables (`users.rs` does).
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::Directory;
+use crate::Id;
+
+/// Who or what a user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Somebody who signs in.
+    Person,
+    /// Part of the deployment; never signs in.
+    System,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::System => "system",
+        }
+    }
+}
+
+/// One user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name for programs.
+    pub id: Id,
+    /// Its name for people, normal (see [`normal_email`]).
+    pub email: String,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Person or system.
+    pub kind: Kind,
+    /// PHC string; `None`: no sign-in by password.
+    pub password_hash: Option<String>,
+    /// May not call.
+    pub disabled: bool,
+    /// Tokens of an older epoch are refused.
+    pub epoch: i64,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("email", &self.email)
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl User {
+    /// Whether there is a way in for this person.
+    pub fn can_sign_in(&self) -> bool {
+        !self.disabled && self.password_hash.is_some()
+    }
+}
+
+impl Directory {
+    pub(crate) fn put_user(&mut self, user: User) -> Arc<User> {
+        let user = Arc::new(user);
+        self.emails.insert_mut(user.email.clone(), user.id);
+        self.users.insert_mut(user.id, Arc::clone(&user));
+        user
+    }
+}
