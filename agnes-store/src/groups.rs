@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use duckdb::params;
+use duckdb::types::Value;
 
 use crate::audit::{Event, Origin};
 pub use crate::directory::groups::{ADMIN, Group, Mapping, Role};
 use crate::directory::people::Kind;
 use crate::writer::{Txn, WhileHeld};
-use crate::{Error, Id, Result, Store, timestamp};
+use crate::{Error, Id, Result, Store, optional_text, text, timestamp};
 
 /// A name that people read: not empty, not long, no control characters, and no id, for ids and names stand in one place.
 fn name(text: &str) -> Result<String> {
@@ -74,7 +75,7 @@ impl Store {
             if txn.directory.group(&name).is_some() {
                 return Err(Error::Exists("group"));
             }
-            let group = txn.insert_group(&name, external_id.clone(), false)?;
+            let group = txn.insert_group(&name, external_id.clone(), false);
             txn.audit(
                 &origin,
                 Event::done("group.created", format!("group:{name}")),
@@ -193,7 +194,7 @@ impl Store {
             if txn.directory.role(&name).is_some() {
                 return Err(Error::Exists("role"));
             }
-            let role = txn.insert_role(&name, &description, "api")?;
+            let role = txn.insert_role(&name, &description, "api");
             txn.audit(&origin, Event::done("role.created", format!("role:{name}")));
             Ok(role)
         })
@@ -262,16 +263,16 @@ impl Store {
                 disabled: false,
                 created_at: txn.now,
             };
-            txn.execute(
-                "INSERT INTO group_mappings (id, external_id, role, disabled, created_at) VALUES (?, ?, ?, ?, ?)",
-                params![
-                    mapping.id.to_string(),
-                    external_id,
-                    role,
-                    false,
-                    timestamp(mapping.created_at)
+            txn.insert(
+                "group_mappings",
+                [
+                    text(mapping.id),
+                    text(&external_id),
+                    text(&role),
+                    Value::Boolean(false),
+                    timestamp(mapping.created_at),
                 ],
-            )?;
+            );
             let mapping = txn.directory.put_mapping(mapping);
             let event = Event::done("group_mapping.created", format!("role:{role}"));
             txn.audit(&origin, event.with("external_id", external_id.clone()));
@@ -333,11 +334,11 @@ impl Store {
         self.writer
             .act(WhileHeld::Write, move |txn| {
                 if txn.directory.group(ADMIN).is_none() {
-                    txn.insert_group(ADMIN, None, true)?;
+                    txn.insert_group(ADMIN, None, true);
                 }
                 for (name, description) in roles {
                     if txn.directory.role(name).is_none() {
-                        txn.insert_role(name, description, "code")?;
+                        txn.insert_role(name, description, "code");
                         txn.audit(
                             &Origin::server(),
                             Event::done("role.registered", format!("role:{name}")),
@@ -363,10 +364,8 @@ impl Txn<'_> {
         if members.is_some_and(|members| members.contains(&user)) {
             return Ok(false);
         }
-        self.execute(
-            "INSERT INTO group_members (group_id, user_id, added_at) VALUES (?, ?, ?)",
-            params![group.id.to_string(), user.to_string(), timestamp(self.now)],
-        )?;
+        let added_at = timestamp(self.now);
+        self.insert("group_members", [text(group.id), text(user), added_at]);
         self.directory.put_member(group.id, user);
         Ok(true)
     }
@@ -376,7 +375,7 @@ impl Txn<'_> {
         name: &str,
         external_id: Option<String>,
         built_in: bool,
-    ) -> Result<Arc<Group>> {
+    ) -> Arc<Group> {
         let group = Group {
             id: Id::new(),
             name: name.to_owned(),
@@ -385,26 +384,21 @@ impl Txn<'_> {
             disabled: false,
             created_at: self.now,
         };
-        self.execute(
-            "INSERT INTO groups (id, name, external_id, built_in, disabled, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            params![
-                group.id.to_string(),
-                group.name,
-                group.external_id,
-                built_in,
-                false,
-                timestamp(group.created_at)
+        self.insert(
+            "groups",
+            [
+                text(group.id),
+                text(&group.name),
+                optional_text(group.external_id.as_deref()),
+                Value::Boolean(built_in),
+                Value::Boolean(false),
+                timestamp(group.created_at),
             ],
-        )?;
-        Ok(self.directory.put_group(group))
+        );
+        self.directory.put_group(group)
     }
 
-    fn insert_role(
-        &mut self,
-        name: &str,
-        description: &str,
-        registered_by: &str,
-    ) -> Result<Arc<Role>> {
+    fn insert_role(&mut self, name: &str, description: &str, registered_by: &str) -> Arc<Role> {
         let role = Role {
             name: name.to_owned(),
             description: description.to_owned(),
@@ -412,11 +406,17 @@ impl Txn<'_> {
             disabled: false,
             created_at: self.now,
         };
-        self.execute(
-            "INSERT INTO roles (name, description, registered_by, disabled, created_at) VALUES (?, ?, ?, ?, ?)",
-            params![name, description, registered_by, false, timestamp(role.created_at)],
-        )?;
-        Ok(self.directory.put_role(role))
+        self.insert(
+            "roles",
+            [
+                text(name),
+                text(description),
+                text(registered_by),
+                Value::Boolean(false),
+                timestamp(role.created_at),
+            ],
+        );
+        self.directory.put_role(role)
     }
 }
 

@@ -58,3 +58,13 @@ pub(crate) fn timestamp(time: OffsetDateTime) -> Value {
 pub(crate) fn optional_timestamp(time: Option<OffsetDateTime>) -> Value {
     time.map_or(Value::Null, timestamp)
 }
+
+/// A text as a value for the engine.
+pub(crate) fn text(text: impl ToString) -> Value {
+    Value::Text(text.to_string())
+}
+
+/// As [`text`], or NULL.
+pub(crate) fn optional_text(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, |text| Value::Text(text.to_owned()))
+}

@@ -13,7 +13,7 @@ use crate::audit::{Event, Origin};
 use crate::directory::credentials::{Method, Session, SignInLink};
 use crate::directory::people::{Kind, User};
 use crate::users::resource;
-use crate::{Error, Id, Result, Store, timestamp};
+use crate::{Error, Id, Result, Store, text, timestamp};
 
 impl Store {
     /// Makes a link for a person; earlier ones of the same person end.
@@ -44,16 +44,17 @@ impl Store {
                 hash: hash.clone(),
                 expires_at,
             };
-            txn.execute(
-                "INSERT INTO sign_in_links (id, user_id, hash, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
-                params![
-                    link.id.to_string(),
-                    link.user_id.to_string(),
-                    link.hash,
-                    timestamp(txn.now),
-                    timestamp(link.expires_at)
+            let created_at = timestamp(txn.now);
+            txn.insert(
+                "sign_in_links",
+                [
+                    text(link.id),
+                    text(link.user_id),
+                    text(&link.hash),
+                    created_at,
+                    timestamp(link.expires_at),
                 ],
-            )?;
+            );
             txn.directory.put_link(link);
             txn.audit(&origin, Event::done("sign_in_link.issued", resource(&user)));
             Ok(user)
@@ -81,7 +82,7 @@ impl Store {
             }
             txn.remove_link(&link)?;
             let session =
-                txn.begin_session(&origin, &user, Method::Link, &refresh_hash, expires_at)?;
+                txn.begin_session(&origin, &user, Method::Link, &refresh_hash, expires_at);
             Ok((session, user))
         })
         .await

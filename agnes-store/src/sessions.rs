@@ -15,7 +15,7 @@ pub use crate::directory::credentials::{Method, Session};
 use crate::directory::people::User;
 use crate::users::resource;
 use crate::writer::Txn;
-use crate::{Error, Id, Result, Store, timestamp};
+use crate::{Error, Id, Result, Store, text, timestamp};
 
 /// What presenting a refresh token came to.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Store {
             if user.disabled || user.epoch != epoch {
                 return Err(Error::Credential);
             }
-            txn.begin_session(&origin, &user, method, &refresh_hash, expires_at)
+            Ok(txn.begin_session(&origin, &user, method, &refresh_hash, expires_at))
         })
         .await
     }
@@ -143,7 +143,7 @@ impl Txn<'_> {
         method: Method,
         refresh_hash: &str,
         expires_at: OffsetDateTime,
-    ) -> Result<Arc<Session>> {
+    ) -> Arc<Session> {
         let session = Session {
             id: Id::new(),
             user_id: user.id,
@@ -153,18 +153,18 @@ impl Txn<'_> {
             refreshed_at: self.now,
             expires_at,
         };
-        self.execute(
-            "INSERT INTO sessions (id, user_id, method, refresh_hash, created_at, refreshed_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            params![
-                session.id.to_string(),
-                session.user_id.to_string(),
-                method.as_str(),
-                session.refresh_hash,
+        self.insert(
+            "sessions",
+            [
+                text(session.id),
+                text(session.user_id),
+                text(method.as_str()),
+                text(&session.refresh_hash),
                 timestamp(session.created_at),
                 timestamp(session.refreshed_at),
-                timestamp(session.expires_at)
+                timestamp(session.expires_at),
             ],
-        )?;
+        );
         let origin = Origin {
             actor: user.email.clone(),
             ..origin.clone()
@@ -176,7 +176,7 @@ impl Txn<'_> {
                 .with("kind", "session")
                 .with("method", method.as_str()),
         );
-        Ok(self.directory.put_session(session))
+        self.directory.put_session(session)
     }
 
     /// Ends a user's sessions; how many there were.

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use duckdb::params;
+use duckdb::types::Value;
 use time::OffsetDateTime;
 
 use crate::audit::{Event, Origin};
 pub use crate::directory::credentials::Token;
 use crate::writer::{Txn, WhileHeld};
-use crate::{Error, Id, Result, Store, timestamp};
+use crate::{Error, Id, Result, Store, text, timestamp};
 
 /// The most tokens that one user may have at once.
 const MOST: usize = 100;
@@ -56,7 +57,9 @@ impl Store {
             let now = txn.now;
             let valid = txn.directory.tokens_of(user.id);
             if valid.iter().filter(|token| token.is_valid(now)).count() >= MOST {
-                return Err(Error::Invalid("there are 100 valid tokens already; revoke one"));
+                return Err(Error::Invalid(
+                    "there are 100 valid tokens already; revoke one",
+                ));
             }
             let token = Token {
                 id: Id::new(),
@@ -70,18 +73,21 @@ impl Store {
                 last_used_at: None,
                 last_used_ip: None,
             };
-            txn.execute(
-                "INSERT INTO tokens (id, user_id, name, hash, scopes, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                params![
-                    token.id.to_string(),
-                    token.user_id.to_string(),
-                    token.name,
-                    token.hash,
-                    token.scopes.join(","),
+            txn.insert(
+                "tokens",
+                [
+                    text(token.id),
+                    text(token.user_id),
+                    text(&token.name),
+                    text(&token.hash),
+                    text(token.scopes.join(",")),
                     timestamp(token.created_at),
-                    timestamp(token.expires_at)
+                    timestamp(token.expires_at),
+                    Value::Null,
+                    Value::Null,
+                    Value::Null,
                 ],
-            )?;
+            );
             let event = Event::done("token.issued", format!("token:{}", token.id))
                 .with("kind", "personal")
                 .with("name", token.name.clone())

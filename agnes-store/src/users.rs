@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use duckdb::params;
+use duckdb::types::Value;
 
 use crate::audit::{Event, Origin};
 use crate::directory::groups::ADMIN;
 pub use crate::directory::people::{Kind, User};
 use crate::writer::{Txn, WhileHeld};
-use crate::{Error, Id, Result, Store, timestamp};
+use crate::{Error, Id, Result, Store, optional_text, text, timestamp};
 
 /// The synthetic user that the scheduler's secret stands for.
 pub const SCHEDULER_EMAIL: &str = "scheduler@system.local";
@@ -99,7 +100,7 @@ impl Store {
                     disabled: false,
                     epoch: 1,
                     created_at: txn.now,
-                })?,
+                }),
             };
             txn.join(ADMIN, user.id)?;
             let origin = Origin {
@@ -141,7 +142,7 @@ impl Store {
                 disabled: false,
                 epoch: 1,
                 created_at: txn.now,
-            })?;
+            });
             for group in &groups {
                 txn.join(&group.to_string(), user.id)?;
             }
@@ -262,7 +263,7 @@ impl Store {
                         disabled: false,
                         epoch: 1,
                         created_at: txn.now,
-                    })?,
+                    }),
                 };
                 txn.join(ADMIN, user.id)?;
                 txn.audit(
@@ -296,21 +297,21 @@ impl Txn<'_> {
         Ok(())
     }
 
-    fn insert_user(&mut self, user: User) -> Result<Arc<User>> {
-        self.execute(
-            "INSERT INTO users (id, email, name, kind, password_hash, disabled, epoch, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                user.id.to_string(),
-                user.email,
-                user.name,
-                user.kind.as_str(),
-                user.password_hash,
-                user.disabled,
-                user.epoch,
-                timestamp(user.created_at)
+    fn insert_user(&mut self, user: User) -> Arc<User> {
+        self.insert(
+            "users",
+            [
+                text(user.id),
+                text(&user.email),
+                text(&user.name),
+                text(user.kind.as_str()),
+                optional_text(user.password_hash.as_deref()),
+                Value::Boolean(user.disabled),
+                Value::BigInt(user.epoch),
+                timestamp(user.created_at),
             ],
-        )?;
-        Ok(self.directory.put_user(user))
+        );
+        self.directory.put_user(user)
     }
 
     fn replace_user(&mut self, user: User) -> Result<Arc<User>> {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use agnes_config::Settings;
 use agnes_store::Store;
+use agnes_store::users::normal_email;
 use tokio::sync::Mutex;
 
 use crate::auth::keys::Keys;
@@ -64,22 +65,27 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Blocking for as long as one password hash takes.
+    /// Over an open store.
     ///
     /// # Errors
     /// A line when there is no randomness.
     pub(crate) fn new(
         store: Arc<Store>,
-        settings: Settings,
+        mut settings: Settings,
         deployment: Deployment,
     ) -> Result<Self, String> {
+        let seeded = &mut settings.server.seed_admin_email;
+        if let Some(email) = seeded {
+            // compared with normal addresses from here on (A07)
+            *email = normal_email(email).map_err(|e| format!("SEED_ADMIN_EMAIL: {e}"))?;
+        }
         let metrics = Metrics::new(VERSION, COMMIT.unwrap_or_default());
         let metrics = Arc::new(metrics.map_err(|e| format!("set up the metrics: {e}"))?);
         let limits = settings.limits;
         Ok(Self {
             store,
             keys: Keys::new(&settings.secrets).map_err(|e| e.to_string())?,
-            passwords: Passwords::new()?,
+            passwords: Passwords::new(),
             throttle: Throttle::default(),
             limits: RateLimits::new(limits.unauthenticated_per_min, limits.authenticated_per_min),
             guard: Guard::new(settings.server.allowed_private_nets.clone()),

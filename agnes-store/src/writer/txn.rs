@@ -5,7 +5,8 @@
 //!
 //! Does not: commit (the writer does).
 
-use duckdb::{Connection, Params};
+use duckdb::types::Value;
+use duckdb::{Connection, Params, appender_params_from_iter};
 use time::OffsetDateTime;
 
 use super::Act;
@@ -21,6 +22,8 @@ pub(crate) struct Txn<'a> {
     pub(crate) now: OffsetDateTime,
     head: Head,
     sealed: Vec<Sealed>,
+    /// Rows of new things by table, added all at once: a statement for each costs a fifth of a millisecond.
+    rows: Vec<(&'static str, Vec<Vec<Value>>)>,
     wrote: bool,
 }
 
@@ -32,13 +35,39 @@ impl<'a> Txn<'a> {
             now: clock::now(),
             head,
             sealed: Vec::new(),
+            rows: Vec::new(),
             wrote: false,
         }
+    }
+
+    /// Adds a row with a value for each column of the table, in their order. Seen by statements that follow.
+    pub(crate) fn insert<const N: usize>(&mut self, table: &'static str, values: [Value; N]) {
+        self.wrote = true;
+        let values = values.to_vec();
+        match self.rows.iter_mut().find(|(name, _)| *name == table) {
+            Some((_, rows)) => rows.push(values),
+            None => self.rows.push((table, vec![values])),
+        }
+    }
+
+    /// Hands the rows that wait to the engine.
+    fn flush(&mut self) -> Result<()> {
+        for (table, rows) in std::mem::take(&mut self.rows) {
+            let mut appender =
+                self.connection
+                    .appender_to_catalog_and_db(table, crate::CATALOG, "main")?;
+            for row in rows {
+                appender.append_row(appender_params_from_iter(row))?;
+            }
+            appender.flush()?;
+        }
+        Ok(())
     }
 
     /// One statement. The first of an act makes its later refusal the batch's.
     pub(crate) fn execute(&mut self, sql: &str, params: impl Params) -> Result<usize> {
         self.wrote = true;
+        self.flush()?;
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
 
@@ -78,6 +107,7 @@ impl<'a> Txn<'a> {
 
     /// Writes the audit rows of all acts; `false` when there is nothing to commit.
     pub(super) fn finish(&mut self) -> Result<bool> {
+        self.flush()?;
         if !self.sealed.is_empty() {
             chain::append(self.connection, &self.sealed, &self.head)?;
             self.wrote = true;

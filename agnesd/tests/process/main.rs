@@ -17,6 +17,7 @@ mod hygiene;
 mod pki;
 mod probes;
 mod server;
+mod service;
 mod start;
 mod stop;
 mod systemd;

@@ -1,0 +1,9 @@
+//! The served API as its callers see it: a real process, a real database, real sockets.
+
+mod bootstrap;
+mod client;
+mod credentials;
+mod keys;
+mod limits;
+mod people;
+mod store;
