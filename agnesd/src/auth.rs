@@ -142,7 +142,9 @@ fn judge(secret: &[u8], store: &Store, keys: &Keys) -> Result<Principal, Refused
         (token.user_id, Credential::Personal(token))
     } else {
         let refused = Refused("session");
-        let claims = keys.verify(text).ok_or(refused)?;
+        let claims = keys
+            .verify(text, clock::now().unix_timestamp())
+            .ok_or(refused)?;
         let session = directory.session(claims.sid).ok_or(refused)?;
         let user = directory.user(claims.sub).ok_or(refused)?;
         if session.user_id != user.id || claims.epoch != user.epoch {

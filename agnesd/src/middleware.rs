@@ -67,14 +67,12 @@ impl Edge {
     }
 }
 
-/// `router` behind what asks who calls and how often.
+/// `router` behind what asks who calls and how often. One layer, as [`wrap`].
 pub(crate) fn known(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-    router
-        .layer(from_fn_with_state(Arc::clone(app), limit::limit))
-        .layer(from_fn_with_state(
-            Arc::clone(app),
-            authenticate::authenticate,
-        ))
+    router.layer(from_fn_with_state(
+        Arc::clone(app),
+        authenticate::authenticate,
+    ))
 }
 
 /// `router` behind `edge`. One layer, for every request pays for each: the order within it is this file's.

@@ -77,6 +77,17 @@ impl<S: Sync> FromRequestParts<S> for Asker {
     }
 }
 
+impl<S: Sync> FromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    /// For handlers that write nothing and so need no origin.
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>();
+        let principal = caller.and_then(Caller::principal).cloned();
+        principal.ok_or_else(|| Problem::unauthenticated(false))
+    }
+}
+
 /// A JSON body.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);

@@ -16,4 +16,5 @@ mod hostile;
 mod load;
 mod proxy;
 mod rotate;
+mod storm;
 mod up;

@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::secrets::{self, NoRandomness};
 
+mod verified;
+
+use verified::Verified;
+
 /// How long an access token lives, in seconds.
 pub(crate) const ACCESS_SECS: i64 = 900;
 
@@ -75,8 +79,10 @@ fn sha256(bytes: &[u8]) -> Digest {
 struct Ring {
     signing: Key,
     previous: Option<Key>,
-    scheduler: Vec<Digest>,
+    /// Length in bytes and digest of each.
+    scheduler: Vec<(usize, Digest)>,
     bootstrap: Option<Digest>,
+    verified: Verified,
 }
 
 /// The keys in use.
@@ -134,9 +140,17 @@ impl Keys {
     /// Whether these bytes are the scheduler's secret, the present or the previous one.
     pub(crate) fn is_scheduler(&self, secret: &[u8]) -> bool {
         let ring = self.ring.load();
+        // how long it is is no secret, and spares most calls a digest
+        if ring
+            .scheduler
+            .iter()
+            .all(|(length, _)| *length != secret.len())
+        {
+            return false;
+        }
         let shown = sha256(secret);
         // every one is compared: which one it was takes no other time
-        ring.scheduler.iter().fold(false, |found, digest| {
+        ring.scheduler.iter().fold(false, |found, (_, digest)| {
             found | constant_time::verify_slices_are_equal(digest, &shown).is_ok()
         })
     }
@@ -178,25 +192,29 @@ impl Keys {
         jsonwebtoken::encode(&header, &wire, &ring.signing.sign).map_err(|e| e.to_string())
     }
 
-    /// What an access token says, if one of our keys signed it and it has not ended.
-    pub(crate) fn verify(&self, token: &str) -> Option<Claims> {
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        let id = header.kid?;
+    /// What an access token says, if one of our keys signed it and it has not ended at `now` (seconds since 1970).
+    pub(crate) fn verify(&self, token: &str, now: i64) -> Option<Claims> {
         let ring = self.ring.load();
+        if let Some(claims) = ring.verified.get(token, now) {
+            return Some(claims);
+        }
+        let id = jsonwebtoken::decode_header(token).ok()?.kid?;
         let key = std::iter::once(&ring.signing)
             .chain(&ring.previous)
             .find(|key| key.id == id)?;
         let wire = jsonwebtoken::decode::<Wire>(token, &key.verify, &self.validation)
             .ok()?
             .claims;
-        if wire.typ != "access" {
+        if wire.typ != "access" || wire.exp <= now {
             return None;
         }
-        Some(Claims {
+        let claims = Claims {
             sub: wire.sub.parse().ok()?,
             sid: wire.sid.parse().ok()?,
             epoch: wire.epoch,
-        })
+        };
+        ring.verified.put(token, claims, wire.exp);
+        Some(claims)
     }
 }
 
@@ -217,10 +235,11 @@ fn ring(secrets: &Secrets, of_this_process: &[u8]) -> Ring {
         scheduler: match &scheduler.current {
             Some(current) => std::iter::once(current)
                 .chain(&scheduler.previous)
-                .map(digest_of)
+                .map(|secret| (secret.expose().len(), digest_of(secret)))
                 .collect(),
             None => Vec::new(),
         },
         bootstrap: secrets.bootstrap.as_ref().map(digest_of),
+        verified: Verified::default(),
     }
 }

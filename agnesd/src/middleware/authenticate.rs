@@ -3,7 +3,7 @@
 //! Always true: a refused credential is counted for the audit log, whatever the route then says; a use of a personal token
 //! is noted, and one that ends within a week is told so in a header.
 //!
-//! Does not: refuse (the gate of the route does).
+//! Does not: refuse (`limit` and the gate of the route do).
 
 use std::sync::Arc;
 
@@ -15,8 +15,10 @@ use axum::response::Response;
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
 
+use super::limit;
 use crate::app::App;
 use crate::auth::{Caller, Credential};
+use crate::client_address::ClientAddress;
 use crate::request::Asker;
 
 /// When the personal token ends, once that is near.
@@ -45,6 +47,10 @@ pub(super) async fn authenticate(
             }
         }
         Caller::Anonymous => {}
+    }
+    let address = parts.extensions.get::<ClientAddress>().copied();
+    if let Some(refused) = limit::refuse(&app, parts.uri.path(), &caller, address) {
+        return refused;
     }
     parts.extensions.insert(caller);
     let mut response = next.run(Request::from_parts(parts, body)).await;

@@ -5,12 +5,9 @@
 //!
 //! Does not: count (`limits` does).
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
@@ -22,32 +19,28 @@ use crate::limits::Key;
 /// What is never limited.
 const EXEMPT: [&str; 4] = ["/api/health", "/api/health/detailed", "/healthz", "/readyz"];
 
-pub(super) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if EXEMPT.contains(&request.uri().path()) {
-        return next.run(request).await;
+/// Counts a call; `Some`: it is one too many.
+pub(super) fn refuse(
+    app: &App,
+    path: &str,
+    caller: &Caller,
+    address: Option<ClientAddress>,
+) -> Option<Response> {
+    if EXEMPT.contains(&path) {
+        return None;
     }
-    let principal = request
-        .extensions()
-        .get::<Caller>()
-        .and_then(Caller::principal);
-    let key = match (principal, request.extensions().get::<ClientAddress>()) {
+    let key = match (caller.principal(), address) {
         (Some(principal), _) => Key::Principal(principal.user.id.to_string().into()),
         (None, Some(address)) => Key::address(address.0),
         // the server's own jobs come from nowhere
-        (None, None) => return next.run(request).await,
+        (None, None) => return None,
     };
     let kind = key.kind();
-    match app.limits.check(key, Instant::now()) {
-        Ok(_) => next.run(request).await,
-        Err(limited) => {
-            app.metrics.rate_limited(kind);
-            let secs = limited.retry_after_secs;
-            let mut response =
-                Problem::too_many("too many calls in a minute", secs).into_response();
-            response
-                .headers_mut()
-                .insert("x-ratelimit-limit", HeaderValue::from(limited.limit));
-            response
-        }
-    }
+    let limited = app.limits.check(key, Instant::now()).err()?;
+    app.metrics.rate_limited(kind);
+    let problem = Problem::too_many("too many calls in a minute", limited.retry_after_secs);
+    let mut response = problem.into_response();
+    let limit = HeaderValue::from(limited.limit);
+    response.headers_mut().insert("x-ratelimit-limit", limit);
+    Some(response)
 }

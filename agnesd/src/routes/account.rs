@@ -15,7 +15,7 @@ use std::time::Instant;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::auth::{Credential, passwords};
+use crate::auth::{Credential, Principal, passwords};
 use crate::error::{Answer, Problem};
 use crate::request::{Asker, Body};
 
@@ -47,10 +47,9 @@ pub(crate) struct Me {
 
 /// Who calls.
 #[utoipa::path(get, path = "/api/me", responses((status = 200, body = Me), (status = 401, body = Problem)))]
-pub(crate) async fn me(State(app): State<Arc<App>>, asker: Asker) -> Answer<Json<Me>> {
-    let principal = asker.principal()?;
+pub(crate) async fn me(State(app): State<Arc<App>>, principal: Principal) -> Json<Me> {
     let user = &principal.user;
-    Ok(Json(Me {
+    Json(Me {
         id: user.id,
         email: user.email.clone(),
         name: user.name.clone(),
@@ -65,7 +64,7 @@ pub(crate) async fn me(State(app): State<Arc<App>>, asker: Asker) -> Answer<Json
             Credential::Personal(token) => Some(token.scopes.clone()),
             _ => None,
         },
-    }))
+    })
 }
 
 /// The old password and the new one.
