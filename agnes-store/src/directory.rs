@@ -184,6 +184,13 @@ impl Directory {
         self.settings.get(key)
     }
 
+    /// How all jobs that ever ran last went, by name.
+    pub fn all_jobs(&self) -> Vec<Arc<JobState>> {
+        let mut jobs: Vec<_> = self.jobs.values().cloned().collect();
+        jobs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        jobs
+    }
+
     /// How the job of this name last went.
     pub fn job(&self, name: &str) -> Option<&Arc<JobState>> {
         self.jobs.get(name)

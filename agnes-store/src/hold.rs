@@ -1,4 +1,4 @@
-//! The hold: while it is there nothing but the canary is written.
+//! The hold: while it is there no caller's act is written; the canary and the server's own audit rows are.
 //!
 //! Always true: the hold is a file, so that a server that starts finds it and starts held; it never expires by itself. It is
 //! taken and released in the writer's own order: what was accepted before is durable, what comes after is refused.

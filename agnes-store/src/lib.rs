@@ -22,6 +22,7 @@ mod readers;
 mod refusals;
 pub mod sessions;
 pub mod settings;
+mod snapshot;
 mod store;
 pub mod tokens;
 pub mod users;
@@ -42,6 +43,7 @@ pub use hold::Hold;
 pub use id::Id;
 #[doc(hidden)]
 pub use migrations::{Migration, Migrations};
+pub use snapshot::Snapshot;
 pub use store::{Figures, Store};
 
 /// What the database is called inside the engine: the file's own name would collide with the engine's catalog `system`.

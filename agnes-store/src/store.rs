@@ -33,7 +33,8 @@ pub struct Store {
     pub(crate) published: Arc<Published>,
     pub(crate) last_uses: LastUses,
     refusals: Refusals,
-    engine: Engine,
+    pub(crate) engine: Engine,
+    pub(crate) options: Options,
 }
 
 /// How many things there are, for status and metrics.
@@ -57,13 +58,13 @@ impl Store {
     /// [`OpenError`]; nothing is left locked.
     pub fn open(options: &Options, run_dir: &Path) -> std::result::Result<Self, OpenError> {
         let engine = Engine::open(options)?;
-        Self::over(engine, run_dir).map_err(|why| OpenError::Contents {
+        Self::over(engine, options.clone(), run_dir).map_err(|why| OpenError::Contents {
             path: options.state_dir.join("system.duckdb"),
             why: why.to_string(),
         })
     }
 
-    fn over(engine: Engine, run_dir: &Path) -> Result<Self> {
+    fn over(engine: Engine, options: Options, run_dir: &Path) -> Result<Self> {
         let connection = engine.connect()?;
         let hold_file = HoldFile::in_dir(run_dir).map_err(Error::Engine)?;
         let published = Arc::new(Published::default());
@@ -88,6 +89,7 @@ impl Store {
             last_uses: LastUses::default(),
             refusals: Refusals::default(),
             engine,
+            options,
         })
     }
 

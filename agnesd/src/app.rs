@@ -21,6 +21,7 @@ use crate::auth::throttle::Throttle;
 use crate::guard::Guard;
 use crate::limits::RateLimits;
 use crate::metrics::Metrics;
+use crate::tls::Served;
 
 /// The version this binary was built as.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -60,7 +61,11 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     deployment: Deployment,
     pub(crate) started: Instant,
+    pub(crate) tls: Option<Arc<Served>>,
+    /// Held while a snapshot is made: one at a time.
+    pub(crate) snapshots: Mutex<()>,
     draining: AtomicBool,
+    jobs_paused: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
 }
 
@@ -73,6 +78,7 @@ impl App {
         store: Arc<Store>,
         mut settings: Settings,
         deployment: Deployment,
+        tls: Option<Arc<Served>>,
     ) -> Result<Self, String> {
         let seeded = &mut settings.server.seed_admin_email;
         if let Some(email) = seeded {
@@ -93,7 +99,10 @@ impl App {
             settings,
             deployment,
             started: Instant::now(),
+            tls,
+            snapshots: Mutex::new(()),
             draining: AtomicBool::new(false),
+            jobs_paused: AtomicBool::new(false),
             probed: Mutex::new(None),
         })
     }
@@ -111,6 +120,33 @@ impl App {
         })?;
         self.keys.replace(&settings.secrets);
         Ok(self.keys.ids())
+    }
+
+    /// Where snapshots are: `$DATA_DIR/snapshots`, or below the state directory where there is no data disk.
+    pub(crate) fn snapshots_dir(&self) -> PathBuf {
+        let settings = &self.settings;
+        let data = settings.data_dir.is_dir();
+        let dir = if data {
+            &settings.data_dir
+        } else {
+            &settings.state_dir
+        };
+        dir.join("snapshots")
+    }
+
+    /// Takes no further jobs, or takes them again.
+    pub(crate) fn pause_jobs(&self, paused: bool) {
+        self.jobs_paused.store(paused, Ordering::Release);
+    }
+
+    /// Whether no job is taken.
+    pub(crate) fn jobs_are_paused(&self) -> bool {
+        self.jobs_paused.load(Ordering::Acquire)
+    }
+
+    /// What runs now.
+    pub(crate) fn running_jobs(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// From here on the server is not ready: a stop was asked for.

@@ -6,6 +6,8 @@
 //!
 //! Does not: decide when something is an error (routes do), log what a caller did wrong.
 
+use std::borrow::Cow;
+
 use agnes_store::Error;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -40,7 +42,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     /// What is wrong, for people.
     #[schema(value_type = String)]
-    detail: &'static str,
+    detail: Cow<'static, str>,
     /// What is wrong, for programs, where the status leaves that open.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -197,6 +199,12 @@ impl Problem {
         )
     }
 
+    /// The same with more to say, in the server's own words: never with what a client sent.
+    pub(crate) fn saying(mut self, more: impl AsRef<str>) -> Self {
+        self.detail = Cow::Owned(format!("{}: {}", self.detail, more.as_ref()));
+        self
+    }
+
     /// The same with a word for programs.
     pub(crate) fn because(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
@@ -222,7 +230,7 @@ impl Problem {
             kind: "about:blank",
             title,
             status,
-            detail,
+            detail: Cow::Borrowed(detail),
             reason: None,
             role: None,
             reasons: Vec::new(),
@@ -240,12 +248,14 @@ impl From<Error> for Problem {
                 "role" => "there is no such role",
                 "member" => "the user is not a member of this group",
                 "token" => "there is no such token",
+                "group mapping" => "there is no such group mapping",
                 _ => "there is no such thing",
             }),
             Error::Exists(what) => Self::conflict(match what {
                 "user" => "there is a user with this address already",
                 "group" => "there is a group of this name already",
                 "role" => "there is a role of this name already",
+                "snapshot" => "there is a snapshot of this name already",
                 _ => "this exists already",
             }),
             Error::AlreadyBootstrapped => Self::conflict("an administrator can sign in already")

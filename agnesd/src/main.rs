@@ -9,6 +9,7 @@ mod app;
 mod auth;
 mod cli;
 mod client_address;
+mod control;
 mod db;
 mod error;
 mod guard;

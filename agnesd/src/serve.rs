@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::{App, Deployment};
+use crate::control::Socket;
 use crate::router::router;
 use crate::tls::Served;
 
@@ -82,7 +83,9 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
         listeners.push(bind("AGNES_TLS_LISTEN", address, Some(Arc::clone(tls))).await?);
     }
     let scraped = metrics::listen(server.metrics).await?;
-    let app = contents::open(settings, deployment).await?;
+    let app = contents::open(settings, deployment, tls.clone()).await?;
+    let control = Socket::bind(&contents::run_dir(&app.settings))
+        .map_err(|why| Failed::new(format!("control socket: {why}; nothing is served")))?;
     instance.publish()?;
 
     let serving = describe(&listeners);
@@ -101,6 +104,7 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
         let routes = metrics::router(Arc::clone(&app.metrics));
         accepting.spawn(listener.accept(routes, stopping.clone()));
     }
+    accepting.spawn(control.serve(Arc::clone(&app), stopping.clone()));
     drop(stopping);
     let upkeep = tokio::spawn(contents::keep_up(Arc::clone(&app)));
     notify::ready(&serving);

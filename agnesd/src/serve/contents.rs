@@ -16,12 +16,17 @@ use agnes_store::{OpenError, Options, Store};
 use super::Failed;
 use crate::app::{App, Deployment, VERSION};
 use crate::router::ROLES;
+use crate::tls::Served;
 
 /// How often buffers are looked at. Shorter than the minute that refusals are counted in.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Opens the store and everything over it.
-pub(super) async fn open(settings: Settings, deployment: Deployment) -> Result<Arc<App>, Failed> {
+pub(super) async fn open(
+    settings: Settings,
+    deployment: Deployment,
+    tls: Option<Arc<Served>>,
+) -> Result<Arc<App>, Failed> {
     let program = std::env::current_exe()
         .map_err(|e| Failed::new(format!("find this program: {e}; nothing was started")))?;
     let options = Options {
@@ -40,7 +45,7 @@ pub(super) async fn open(settings: Settings, deployment: Deployment) -> Result<A
         tracing::info!("store: {note}");
     }
     let store = Arc::new(store);
-    let app = tokio::task::spawn_blocking(move || App::new(store, settings, deployment))
+    let app = tokio::task::spawn_blocking(move || App::new(store, settings, deployment, tls))
         .await
         .map_err(|crash| Failed::new(format!("set up: {crash}")))?
         .map_err(|why| Failed::new(format!("{why}; nothing was started")))?;

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod client;
+mod control;
 mod credentials;
 mod keys;
 mod limits;

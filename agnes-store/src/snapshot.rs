@@ -1,0 +1,113 @@
+//! A copy of the whole database while it is served.
+//!
+//! Always true: writes pause while the write-ahead log is folded in and the bytes are copied by a child, never longer; what is
+//! in the copy is counted and hashed afterwards, from the copy; it is published by one rename or not at all.
+//!
+//! Does not: keep, prune or restore copies.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::engine::content::Table;
+use crate::engine::copy::{Copied, copy};
+use crate::engine::{durable, prove};
+use crate::{DATABASE, Error, Result, Store, clock};
+
+/// A published copy.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    /// Where the copy is.
+    pub path: PathBuf,
+    /// When writes went on, RFC 3339.
+    pub at: String,
+    /// Of the copy, lower-case hex.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its schema's version.
+    pub schema: u32,
+    /// Rows and order-free content hash of each table.
+    pub tables: BTreeMap<String, Table>,
+    /// How long writes waited, in milliseconds.
+    pub pause_ms: u64,
+}
+
+impl Store {
+    /// Copies the database into the directory `dir`, which must not exist; its parent is made when only that is missing.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; [`Error::Engine`] when the copy cannot be made or does not prove: nothing is left of it then.
+    pub async fn snapshot(&self, dir: &Path) -> Result<Snapshot> {
+        if dir.exists() {
+            return Err(Error::Exists("snapshot"));
+        }
+        let failed =
+            |path: &Path, e: std::io::Error| Error::Engine(format!("{}: {e}", path.display()));
+        let parent = dir.parent().unwrap_or(dir);
+        durable::directory(parent).map_err(|e| failed(parent, e))?;
+        let mut part = dir.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        clear(&part).map_err(|e| failed(&part, e))?;
+        durable::directory(&part).map_err(|e| failed(&part, e))?;
+        let made = self.copy_into(&part).await;
+        let published = match made {
+            Ok(made) => durable::rename(&part, dir)
+                .map(|()| made)
+                .map_err(|e| failed(dir, e)),
+            Err(why) => Err(why),
+        };
+        match published {
+            Ok(snapshot) => Ok(Snapshot {
+                path: dir.join(DATABASE),
+                ..snapshot
+            }),
+            Err(why) => {
+                let _ = clear(&part);
+                Err(why)
+            }
+        }
+    }
+
+    async fn copy_into(&self, dir: &Path) -> Result<Snapshot> {
+        let (from, to) = (self.engine.path().to_owned(), dir.join(DATABASE));
+        let (options, target) = (self.options.clone(), to.clone());
+        let (copied, pause_ms): (Copied, u64) = self
+            .writer
+            .alone(move |state| {
+                let began = Instant::now();
+                state.connection.execute_batch("CHECKPOINT agnes")?;
+                let copied = copy(&options, &from, &target).map_err(Error::Engine)?;
+                let pause = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Ok((copied, pause))
+            })
+            .await?;
+        let at = durable::rfc3339(clock::now());
+        let (options, file) = (self.options.clone(), to.clone());
+        let content = tokio::task::spawn_blocking(move || prove(&options, &file))
+            .await
+            .map_err(|crash| Error::Engine(format!("prove {}: {crash}", to.display())))?
+            .map_err(Error::Engine)?;
+        Ok(Snapshot {
+            path: to,
+            at,
+            sha256: copied.sha256,
+            bytes: copied.bytes,
+            schema: content.schema,
+            tables: content.tables,
+            pause_ms,
+        })
+    }
+}
+
+/// Removes what an earlier attempt left: one file in one directory.
+fn clear(part: &Path) -> std::io::Result<()> {
+    durable::remove(&part.join(DATABASE))?;
+    match std::fs::remove_dir(part) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,231 @@
+//! What the operator's programs make the server do.
+//!
+//! Always true: an act is in the audit log before it is answered; holding and releasing are told in the order in which the
+//! writer did them.
+//!
+//! Does not: decide whether it is wise.
+
+use std::sync::Arc;
+
+use agnes_store::audit::{Event, Outcome};
+use agnes_store::{Hold, Snapshot, clock};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::Duration;
+use time::format_description::well_known::Rfc3339;
+
+use super::Operator;
+use crate::app::App;
+use crate::auth::secrets;
+use crate::error::{Answer, Problem};
+use crate::request::Body;
+
+/// How long a sign-in link that was made here lives.
+const LINK_SECS: i64 = 900;
+
+/// `POST /v1/keys/reload`: takes the secrets up again.
+pub(super) async fn reload_keys(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+) -> Answer<Json<Value>> {
+    let reader = Arc::clone(&app);
+    let reloaded = tokio::task::spawn_blocking(move || reader.reload_keys())
+        .await
+        .map_err(|crash| Problem::internal(&crash.to_string()))?;
+    match reloaded {
+        Ok(keys) => {
+            let event = Event::done("keys.reloaded", "keys").with("ids", keys.clone());
+            app.store.record(origin, event).await?;
+            Ok(Json(
+                json!({"keys": keys, "scheduler": app.keys.has_scheduler()}),
+            ))
+        }
+        Err(why) => {
+            let event = Event::done("keys.reloaded", "keys").ended(Outcome::Failure);
+            app.store.record(origin, event).await?;
+            Err(Problem::unprocessable("the secrets were refused, those in use stay").saying(why))
+        }
+    }
+}
+
+/// `POST /v1/drain`: takes no further jobs; says what runs.
+pub(super) async fn drain(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+) -> Answer<Json<Value>> {
+    app.pause_jobs(true);
+    app.store
+        .record(origin, Event::done("server.drained", "jobs"))
+        .await?;
+    Ok(Json(
+        json!({"draining": true, "jobs_running": app.running_jobs()}),
+    ))
+}
+
+/// `POST /v1/resume`: takes jobs again.
+pub(super) async fn resume(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+) -> Answer<Json<Value>> {
+    app.pause_jobs(false);
+    app.store
+        .record(origin, Event::done("server.resumed", "jobs"))
+        .await?;
+    Ok(Json(
+        json!({"draining": false, "jobs_running": app.running_jobs()}),
+    ))
+}
+
+/// `POST /v1/checkpoint`: folds the write-ahead log in.
+pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Answer<Json<Value>> {
+    app.store.checkpoint().await?;
+    Ok(Json(json!({"wal_bytes": app.store.figures().wal_bytes})))
+}
+
+/// `POST /v1/canary`: one value written, read by another connection and deleted; also while writes are held.
+pub(super) async fn canary(State(app): State<Arc<App>>) -> Answer<Json<Value>> {
+    app.store.canary().await?;
+    Ok(Json(json!({"status": "ok"})))
+}
+
+/// What a snapshot is to be called.
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    name: String,
+}
+
+/// A snapshot that was made.
+#[derive(Serialize)]
+pub(super) struct Made {
+    name: String,
+    #[serde(flatten)]
+    snapshot: Snapshot,
+}
+
+/// `POST /v1/snapshot`: a proven copy in `$DATA_DIR/snapshots/<name>/`.
+pub(super) async fn snapshot(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+    Body(wanted): Body<Wanted>,
+) -> Answer<Json<Made>> {
+    let name = wanted.name;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let sound = (1..=128).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(plain)
+        && !name.ends_with(".part");
+    if !sound {
+        return Err(Problem::unprocessable(
+            "a snapshot's name is [A-Za-z0-9][A-Za-z0-9._-]{0,127} and does not end in .part",
+        ));
+    }
+    let _one = app
+        .snapshots
+        .try_lock()
+        .map_err(|_| Problem::conflict("a snapshot is being made").because("snapshot-running"))?;
+    let dir = app.snapshots_dir().join(&name);
+    let snapshot = app.store.snapshot(&dir).await?;
+    let event = Event::done("snapshot.created", format!("snapshot:{name}"))
+        .with("sha256", snapshot.sha256.clone())
+        .with("pause_ms", snapshot.pause_ms);
+    app.store.record(origin, event).await?;
+    Ok(Json(Made { name, snapshot }))
+}
+
+/// Who holds writes.
+#[derive(Deserialize)]
+pub(super) struct Holding {
+    id: String,
+    by: Option<String>,
+}
+
+/// `POST /v1/writes/hold`: from the answer on nothing but the canary is written, until it is released.
+pub(super) async fn hold(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+    Body(holding): Body<Holding>,
+) -> Answer<Json<Hold>> {
+    let short = |text: &str| {
+        (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    };
+    let by = holding.by.unwrap_or_else(|| super::ACTOR.to_owned());
+    if !short(&holding.id) || !short(&by) {
+        return Err(Problem::unprocessable(
+            "id and by have 1 to 128 characters, none of them control characters",
+        ));
+    }
+    let wanted = Hold {
+        since: clock::now().format(&Rfc3339).unwrap_or_default(),
+        id: holding.id,
+        by,
+    };
+    let event = Event::done("writes.held", format!("hold:{}", wanted.id));
+    let hold = app.store.hold(wanted).await.map_err(by_another)?;
+    app.metrics.writes_held(true);
+    app.store.record(origin, event).await?;
+    Ok(Json(hold))
+}
+
+/// Which hold ends.
+#[derive(Deserialize)]
+pub(super) struct Releasing {
+    id: Option<String>,
+}
+
+/// `POST /v1/writes/release`: writes go on; `released` is null when nothing was held.
+pub(super) async fn release(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+    Body(releasing): Body<Releasing>,
+) -> Answer<Json<Value>> {
+    let released = app.store.release(releasing.id).await.map_err(by_another)?;
+    app.metrics.writes_held(false);
+    if let Some(hold) = &released {
+        let event = Event::done("writes.released", format!("hold:{}", hold.id));
+        app.store.record(origin, event).await?;
+    }
+    Ok(Json(json!({"released": released})))
+}
+
+fn by_another(error: agnes_store::Error) -> Problem {
+    match error {
+        agnes_store::Error::Held(hold) => Problem::conflict("writes are held under another id")
+            .because("held-by-another")
+            .saying(format!(
+                "held by {} as {} since {}",
+                hold.by, hold.id, hold.since
+            )),
+        other => other.into(),
+    }
+}
+
+/// Who is locked out.
+#[derive(Deserialize)]
+pub(super) struct LockedOut {
+    email: String,
+}
+
+/// `POST /v1/sign-in-link`: a secret that signs a person in, once.
+pub(super) async fn sign_in_link(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+    Body(locked_out): Body<LockedOut>,
+) -> Answer<(StatusCode, Json<Value>)> {
+    let secret = secrets::random().map_err(|e| Problem::internal(&e.to_string()))?;
+    let expires_at = clock::now() + Duration::seconds(LINK_SECS);
+    let hash = secrets::sha256(&secret);
+    let user = app
+        .store
+        .create_sign_in_link(origin, &locked_out.email, hash, expires_at)
+        .await?;
+    let link = json!({
+        "email": user.email,
+        "token": secret,
+        "expires_in": LINK_SECS,
+        "verify": "/auth/magic/verify",
+    });
+    Ok((StatusCode::CREATED, Json(link)))
+}
