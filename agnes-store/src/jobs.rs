@@ -10,6 +10,7 @@ use duckdb::params;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::audit::{Event, Origin};
 use crate::writer::WhileHeld;
 use crate::{Result, Store, optional_timestamp};
 
@@ -24,7 +25,7 @@ pub struct JobState {
     /// When it last ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_finished_at: Option<OffsetDateTime>,
-    /// `success`, `failure`, `timeout`, `interrupted`; `None` while it never ended.
+    /// `success`, `failure`, `timeout`, `interrupted`; `None` from the start of a run until its end is known.
     pub last_outcome: Option<String>,
     /// Why it did not succeed.
     pub last_error: Option<String>,
@@ -35,11 +36,15 @@ pub struct JobState {
 }
 
 impl Store {
-    /// Writes the state of a job. Not an act of anybody: no audit row.
+    /// Writes the state of a job, and in the same transaction the audit row that belongs to it, if any.
     ///
     /// # Errors
-    /// As any write.
-    pub async fn put_job(&self, state: JobState) -> Result<Arc<JobState>> {
+    /// As any write; refused while writes are held.
+    pub async fn put_job(
+        &self,
+        state: JobState,
+        audit: Option<(Origin, Event)>,
+    ) -> Result<Arc<JobState>> {
         self.writer
             .act(WhileHeld::Refuse, move |txn| {
                 let values = params![
@@ -57,9 +62,19 @@ impl Store {
                     "INSERT INTO jobs (last_started_at, last_finished_at, last_outcome, last_error, last_took_ms, consecutive_failures, name) VALUES (?, ?, ?, ?, ?, ?, ?)"
                 };
                 txn.execute(sql, values)?;
+                if let Some((origin, event)) = &audit {
+                    txn.audit(origin, event.clone());
+                }
                 Ok(txn.directory.put_job(state.clone()))
             })
             .await
+    }
+}
+
+impl JobState {
+    /// Whether a run began whose end was never written: it runs, or a kill cut it off.
+    pub fn is_open(&self) -> bool {
+        self.last_started_at.is_some() && self.last_outcome.is_none()
     }
 }
 

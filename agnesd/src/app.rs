@@ -19,6 +19,7 @@ use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
 use crate::client_address::TrustedProxies;
 use crate::guard::Guard;
+use crate::jobs::Jobs;
 use crate::limits::RateLimits;
 use crate::metrics::Metrics;
 use crate::middleware::{BODY_DEADLINE, Edge, Origins};
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) throttle: Throttle,
     pub(crate) limits: RateLimits,
     pub(crate) guard: Guard,
+    pub(crate) jobs: Jobs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) edge: Arc<Edge>,
     pub(crate) settings: Settings,
@@ -94,6 +96,7 @@ impl App {
             throttle: Throttle::default(),
             limits: RateLimits::new(limits.unauthenticated_per_min, limits.authenticated_per_min),
             guard: Guard::new(server.allowed_private_nets.clone()),
+            jobs: Jobs::new(&settings),
             metrics,
             edge: Arc::new(edge),
             settings,

@@ -12,6 +12,7 @@ mod client_address;
 mod db;
 mod error;
 mod guard;
+mod jobs;
 mod limits;
 mod metrics;
 mod middleware;
