@@ -10,16 +10,17 @@ use std::sync::Arc;
 use rpds::{HashTrieMapSync, HashTrieSetSync};
 
 use crate::Id;
-use crate::jobs::JobState;
 
 pub(crate) mod credentials;
 pub(crate) mod groups;
+pub(crate) mod jobs;
 pub(crate) mod load;
 pub(crate) mod people;
 pub(crate) mod settings;
 
 use credentials::{Session, SignInLink, Token};
 use groups::{ADMIN, Group, Mapping, Role};
+use jobs::JobState;
 use people::{Kind, User};
 use settings::Setting;
 
@@ -182,13 +183,6 @@ impl Directory {
     /// What administrators set under this key.
     pub fn setting(&self, key: &str) -> Option<&Arc<Setting>> {
         self.settings.get(key)
-    }
-
-    /// How all jobs that ever ran last went, by name.
-    pub fn all_jobs(&self) -> Vec<Arc<JobState>> {
-        let mut jobs: Vec<_> = self.jobs.values().cloned().collect();
-        jobs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        jobs
     }
 
     /// How the job of this name last went.

@@ -19,6 +19,7 @@ use crate::auth::keys::Keys;
 use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
 use crate::guard::Guard;
+use crate::jobs::Jobs;
 use crate::limits::RateLimits;
 use crate::metrics::Metrics;
 use crate::tls::Served;
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) throttle: Throttle,
     pub(crate) limits: RateLimits,
     pub(crate) guard: Guard,
+    pub(crate) jobs: Jobs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     deployment: Deployment,
@@ -65,7 +67,6 @@ pub(crate) struct App {
     /// Held while a snapshot is made: one at a time.
     pub(crate) snapshots: Mutex<()>,
     draining: AtomicBool,
-    jobs_paused: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
 }
 
@@ -95,6 +96,7 @@ impl App {
             throttle: Throttle::default(),
             limits: RateLimits::new(limits.unauthenticated_per_min, limits.authenticated_per_min),
             guard: Guard::new(settings.server.allowed_private_nets.clone()),
+            jobs: Jobs::new(&settings),
             metrics,
             settings,
             deployment,
@@ -102,7 +104,6 @@ impl App {
             tls,
             snapshots: Mutex::new(()),
             draining: AtomicBool::new(false),
-            jobs_paused: AtomicBool::new(false),
             probed: Mutex::new(None),
         })
     }
@@ -132,21 +133,6 @@ impl App {
             &settings.state_dir
         };
         dir.join("snapshots")
-    }
-
-    /// Takes no further jobs, or takes them again.
-    pub(crate) fn pause_jobs(&self, paused: bool) {
-        self.jobs_paused.store(paused, Ordering::Release);
-    }
-
-    /// Whether no job is taken.
-    pub(crate) fn jobs_are_paused(&self) -> bool {
-        self.jobs_paused.load(Ordering::Acquire)
-    }
-
-    /// What runs now.
-    pub(crate) fn running_jobs(&self) -> Vec<String> {
-        Vec::new()
     }
 
     /// From here on the server is not ready: a stop was asked for.

@@ -46,7 +46,23 @@ pub(crate) enum Credential {
     Scheduler,
 }
 
+/// A caller that this process itself put into a request's extensions: its own jobs. Nothing that is parsed from the network
+/// makes a value of this type.
+#[derive(Debug, Clone)]
+pub(crate) struct Inside(pub(crate) Principal);
+
 impl Principal {
+    /// The synthetic user of jobs; `None` while it is disabled.
+    pub(crate) fn scheduler(store: &Store) -> Option<Self> {
+        let directory = store.directory();
+        let user = directory.user_by_email(SCHEDULER_EMAIL)?;
+        (!user.disabled).then(|| Self {
+            user: Arc::clone(user),
+            admin: true,
+            credential: Credential::Scheduler,
+        })
+    }
+
     /// The session that this is, if it is one.
     pub(crate) fn session(&self) -> Option<Id> {
         match self.credential {
@@ -121,13 +137,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 fn judge(secret: &[u8], store: &Store, keys: &Keys) -> Result<Principal, Refused> {
     let directory = store.directory();
     if keys.is_scheduler(secret) {
-        let user = directory.user_by_email(SCHEDULER_EMAIL);
-        let user = user.filter(|user| !user.disabled);
-        return Ok(Principal {
-            user: Arc::clone(user.ok_or(Refused("scheduler"))?),
-            admin: true,
-            credential: Credential::Scheduler,
-        });
+        return Principal::scheduler(store).ok_or(Refused("scheduler"));
     }
     // what is no text is no token of ours
     let text = std::str::from_utf8(secret).map_err(|_| Refused("malformed"))?;

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::error::{self, Problem};
 use crate::request::RequestId;
-use crate::routes::audit;
+use crate::routes::{audit, jobs};
 
 mod acts;
 mod state;
@@ -122,7 +122,7 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/state", get(state::state))
         .route("/v1/audit", get(audit::page))
-        .route("/v1/jobs", get(state::jobs))
+        .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys/reload", post(acts::reload_keys))
         .route("/v1/drain", post(acts::drain))
         .route("/v1/resume", post(acts::resume))

@@ -13,6 +13,7 @@ mod control;
 mod db;
 mod error;
 mod guard;
+mod jobs;
 mod limits;
 mod metrics;
 mod middleware;
@@ -20,6 +21,7 @@ mod process;
 mod request;
 mod router;
 mod routes;
+mod scheduler;
 mod serve;
 mod tls;
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::app::App;
-use crate::auth::access::Access::{Admin, Anyone, Authenticated, Person, Session};
+use crate::auth::access::Access::{Admin, Anyone, Authenticated, Operator, Person, Session};
 use crate::auth::access::Scope::{self, Read};
 use crate::middleware::{self, Edge};
 use crate::routes::{
-    account, audit, bootstrap, config, groups, health, mappings, roles, sessions, tokens, unknown,
-    users, version,
+    account, audit, bootstrap, config, groups, health, jobs, mappings, roles, sessions, tokens,
+    unknown, users, version,
 };
 
 mod table;
@@ -135,6 +135,12 @@ pub(crate) fn table() -> Table {
         )
         // operating
         .get("/api/audit", Admin(Some(AUDITOR), Read), audit::page)
+        .get("/api/jobs", Operator(JOB_OPERATOR, Read), jobs::list)
+        .post(
+            "/api/jobs/{name}/run",
+            Operator(JOB_OPERATOR, Scope::Write),
+            jobs::run,
+        )
         .get("/api/admin/config", admin(Scope::Admin), config::list)
         .get("/api/admin/config/{key}", admin(Scope::Admin), config::show)
         .put("/api/admin/config/{key}", admin(Scope::Admin), config::set)

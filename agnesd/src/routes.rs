@@ -10,6 +10,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod config;
 pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod jobs;
 pub(crate) mod mappings;
 pub(crate) mod roles;
 pub(crate) mod sessions;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::app::{App, Deployment};
 use crate::control::Socket;
 use crate::router::router;
+use crate::scheduler;
 use crate::tls::Served;
 
 mod contents;
@@ -106,6 +107,7 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     }
     accepting.spawn(control.serve(Arc::clone(&app), stopping.clone()));
     drop(stopping);
+    scheduler::start(&app, routes).await;
     let upkeep = tokio::spawn(contents::keep_up(Arc::clone(&app)));
     notify::ready(&serving);
     let watchdog = notify::spawn_watchdog();
@@ -119,7 +121,10 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     notify::stopping("draining");
     let _ = stop.send(());
     while accepting.join_next().await.is_some() {}
+    let ending = Arc::clone(&app);
+    let ending = tokio::spawn(async move { ending.jobs.drain(server.drain).await });
     let drained = drain(&stop, server.drain, &mut signals).await;
+    let interrupted = drain_jobs(&app, ending, drained.is_err(), &mut signals).await;
     upkeep.abort();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
@@ -127,6 +132,7 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     let closed = contents::close(&app).await;
     instance.retire();
     drained?;
+    interrupted?;
     closed?;
     tracing::info!("stopped, nothing was cut off");
     Ok(())
@@ -305,4 +311,31 @@ async fn drain(
         "stop: {} connection(s) were cut off {why}; everything else finished",
         stop.receiver_count()
     )))
+}
+
+/// Waits for the jobs that run; `now`, or a second signal: those that still run are interrupted.
+async fn drain_jobs(
+    app: &App,
+    mut ending: tokio::task::JoinHandle<Vec<String>>,
+    now: bool,
+    signals: &mut Signals,
+) -> Result<(), Failed> {
+    if now {
+        app.jobs.interrupt();
+    }
+    let interrupted = tokio::select! {
+        interrupted = &mut ending => interrupted,
+        _ = signals.stop() => {
+            app.jobs.interrupt();
+            ending.await
+        }
+    };
+    match interrupted {
+        Ok(names) if names.is_empty() => Ok(()),
+        Ok(names) => Err(Failed::new(format!(
+            "stop: jobs were interrupted: {}; they run again after the next start",
+            names.join(", ")
+        ))),
+        Err(crash) => Err(Failed::new(format!("stop: end the jobs: {crash}"))),
+    }
 }

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use super::Directory;
 use super::credentials::{Method, Session, SignInLink, Token};
 use super::groups::{Group, Mapping, Role};
+use super::jobs::JobState;
 use super::people::{Kind, User};
 use super::settings::Setting;
-use crate::jobs::JobState;
 use crate::{Error, Id, Result, clock};
 
 /// Reads everything that is held in memory.

@@ -51,17 +51,25 @@ pub(super) async fn reload_keys(
     }
 }
 
+/// The jobs that run, with when they began.
+pub(super) fn running(app: &App) -> Vec<Value> {
+    let running = app.jobs.running().into_iter();
+    running
+        .map(|(name, since)| json!({"name": name, "since": since.format(&Rfc3339).ok()}))
+        .collect()
+}
+
 /// `POST /v1/drain`: takes no further jobs; says what runs.
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Operator(origin): Operator,
 ) -> Answer<Json<Value>> {
-    app.pause_jobs(true);
+    app.jobs.pause();
     app.store
         .record(origin, Event::done("server.drained", "jobs"))
         .await?;
     Ok(Json(
-        json!({"draining": true, "jobs_running": app.running_jobs()}),
+        json!({"draining": true, "jobs_running": running(&app)}),
     ))
 }
 
@@ -70,12 +78,12 @@ pub(super) async fn resume(
     State(app): State<Arc<App>>,
     Operator(origin): Operator,
 ) -> Answer<Json<Value>> {
-    app.pause_jobs(false);
+    app.jobs.resume();
     app.store
         .record(origin, Event::done("server.resumed", "jobs"))
         .await?;
     Ok(Json(
-        json!({"draining": false, "jobs_running": app.running_jobs()}),
+        json!({"draining": false, "jobs_running": running(&app)}),
     ))
 }
 

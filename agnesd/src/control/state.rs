@@ -43,20 +43,12 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
         "reasons": reasons,
         "writes": if hold.is_some() { "held" } else { "open" },
         "hold": hold,
-        "draining": app.jobs_are_paused(),
-        "jobs_running": app.running_jobs(),
+        "draining": app.jobs.is_paused(),
+        "jobs_running": super::acts::running(&app),
         "store": app.store.figures(),
         "audit_head": {"seq": seq, "hash": hash},
         "keys": {"jwt": app.keys.ids(), "scheduler": app.keys.has_scheduler()},
         "limited": limited,
         "tls": leaf.map(|leaf| json!({"sha256": leaf.sha256, "not_after": leaf.not_after})),
     }))
-}
-
-/// `GET /v1/jobs`: how each job last went.
-pub(super) async fn jobs(State(app): State<Arc<App>>) -> Json<Value> {
-    let directory = app.store.directory();
-    let jobs = directory.all_jobs();
-    let jobs: Vec<Value> = jobs.iter().map(|job| json!(**job)).collect();
-    Json(json!({"items": jobs}))
 }

@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::limit;
 use crate::app::App;
-use crate::auth::{Caller, Credential};
+use crate::auth::{Caller, Credential, Inside};
 use crate::client_address::ClientAddress;
 use crate::request::Asker;
 
@@ -28,10 +28,13 @@ const NEAR: Duration = Duration::days(7);
 
 pub(super) async fn authenticate(
     State(app): State<Arc<App>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = Caller::of(request.headers(), &app.store, &app.keys);
+    let caller = match request.extensions_mut().remove::<Inside>() {
+        Some(Inside(principal)) => Caller::Known(principal),
+        None => Caller::of(request.headers(), &app.store, &app.keys),
+    };
     let (mut parts, body) = request.into_parts();
     let mut ends = None;
     match &caller {

@@ -4,6 +4,7 @@ mod bootstrap;
 mod client;
 mod control;
 mod credentials;
+mod jobs;
 mod keys;
 mod limits;
 mod people;

@@ -1,0 +1,113 @@
+//! Jobs: how they went, and running one now.
+//!
+//! Always true: who asked for a run is in the audit log before it starts.
+//!
+//! Does not: show where a job leads outside, or with what credential.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::List;
+use crate::app::App;
+use crate::error::{Answer, Problem};
+use crate::jobs::NotStarted;
+use crate::request::Asker;
+
+/// A job and its last run.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Shown {
+    name: String,
+    schedule: String,
+    built_in: bool,
+    /// The path on this server that is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    running: bool,
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    running_since: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_run_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_started_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_finished_at: Option<OffsetDateTime>,
+    /// `success`, `failure`, `timeout`, `interrupted`; null while it runs.
+    last_outcome: Option<String>,
+    last_error: Option<String>,
+    last_took_ms: Option<i64>,
+    consecutive_failures: i64,
+}
+
+/// A run that began.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Started {
+    #[schema(value_type = String)]
+    status: &'static str,
+    name: String,
+}
+
+/// All jobs.
+#[utoipa::path(get, path = "/api/jobs", responses((status = 200, body = List<Shown>)))]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<List<Shown>> {
+    let (directory, running) = (app.store.directory(), app.jobs.running());
+    let now = agnes_store::clock::now().unix_timestamp();
+    let shown = app.jobs.all().iter().map(|spec| {
+        let state = directory.job(&spec.name);
+        let next = app.jobs.next_at(spec, state.map(AsRef::as_ref), now);
+        let since = running.iter().find(|(name, _)| *name == spec.name);
+        let last = state
+            .map(|s| agnes_store::jobs::JobState::clone(s))
+            .unwrap_or_default();
+        Shown {
+            name: spec.name.clone(),
+            schedule: spec.schedule(),
+            built_in: spec.is_built_in(),
+            target: spec.path().map(str::to_owned),
+            running: since.is_some(),
+            running_since: since.map(|(_, at)| *at),
+            next_run_at: OffsetDateTime::from_unix_timestamp(next).ok(),
+            last_started_at: last.last_started_at,
+            last_finished_at: last.last_finished_at,
+            last_outcome: last.last_outcome,
+            last_error: last.last_error,
+            last_took_ms: last.last_took_ms,
+            consecutive_failures: last.consecutive_failures,
+        }
+    });
+    Json(List::whole(shown.collect()))
+}
+
+/// Runs one now.
+#[utoipa::path(post, path = "/api/jobs/{name}/run", params(("name" = String, Path)), responses(
+    (status = 202, body = Started), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 503, body = Problem),
+))]
+pub(crate) async fn run(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Path(name): Path<String>,
+) -> Answer<(StatusCode, Json<Started>)> {
+    crate::scheduler::ask(&app, &name, asker.origin)
+        .await
+        .map_err(|why| match why {
+            NotStarted::Unknown => Problem::not_found("there is no such job"),
+            NotStarted::Running => Problem::conflict("the job is running"),
+            NotStarted::Paused => Problem::not_ready(vec!["draining"]),
+            NotStarted::Store(why) => why.into(),
+        })?;
+    let status = "started";
+    Ok((StatusCode::ACCEPTED, Json(Started { status, name })))
+}
