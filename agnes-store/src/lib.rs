@@ -16,6 +16,7 @@ mod id;
 pub mod jobs;
 pub mod links;
 mod migrations;
+mod observe;
 pub mod offline;
 mod readers;
 pub mod sessions;
@@ -40,6 +41,7 @@ pub use hold::Hold;
 pub use id::Id;
 #[doc(hidden)]
 pub use migrations::{Migration, Migrations};
+pub use observe::Observer;
 pub use store::{Figures, Store};
 
 /// What the database is called inside the engine: the file's own name would collide with the engine's catalog `system`.

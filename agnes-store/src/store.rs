@@ -7,21 +7,27 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::audit::chain;
 use crate::audit::query::{self, Filter};
 use crate::audit::refusals::{Refusals, Which};
+use crate::audit::resume;
 use crate::audit::{Event, Origin, Row};
 use crate::directory::{Directory, load};
 use crate::engine::error::OpenError;
 use crate::engine::{Engine, Options};
 use crate::hold::{Hold, HoldFile};
+use crate::observe::Observer;
 use crate::readers::Readers;
 use crate::tokens::LastUses;
 use crate::writer::{Published, State, Txn, WhileHeld, Writer};
 use crate::{Error, Result, clock};
+
+mod proofs;
+
+use proofs::Proofs;
 
 /// One open database.
 #[derive(Debug)]
@@ -32,6 +38,7 @@ pub struct Store {
     pub(crate) published: Arc<Published>,
     pub(crate) last_uses: LastUses,
     refusals: Refusals,
+    proofs: Arc<Proofs>,
     engine: Engine,
 }
 
@@ -56,22 +63,23 @@ impl Store {
     /// [`OpenError`]; nothing is left locked.
     pub fn open(options: &Options, run_dir: &Path) -> std::result::Result<Self, OpenError> {
         let engine = Engine::open(options)?;
-        Self::over(engine, run_dir).map_err(|why| OpenError::Contents {
+        Self::over(engine, options, run_dir).map_err(|why| OpenError::Contents {
             path: options.state_dir.join("system.duckdb"),
             why: why.to_string(),
         })
     }
 
-    fn over(engine: Engine, run_dir: &Path) -> Result<Self> {
+    fn over(engine: Engine, options: &Options, run_dir: &Path) -> Result<Self> {
         let connection = engine.connect()?;
         let hold_file = HoldFile::in_dir(run_dir)?;
         let published = Arc::new(Published::default());
         published
             .directory
             .store(Arc::new(load::load(&connection)?));
-        published
-            .head
-            .store(Arc::new(chain::load_head(&connection)?));
+        let (proofs, witness) = Proofs::load(&options.state_dir);
+        let resumed = resume::resume(&connection, &witness)?;
+        let proofs = proofs.discovered(resumed.discovered);
+        published.head.store(Arc::new(resumed.head));
         published.hold.store(hold_file.read()?.map(Arc::new));
         let writer = Writer::start(State {
             connection,
@@ -84,6 +92,7 @@ impl Store {
             published,
             last_uses: LastUses::default(),
             refusals: Refusals::default(),
+            proofs: Arc::new(proofs),
             engine,
         })
     }
@@ -103,6 +112,11 @@ impl Store {
         self.engine.notes()
     }
 
+    /// Tells `observer` of every row and of the engine's work from here on; the first one that is given stays.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.published.observer.set(observer);
+    }
+
     /// An act of a caller: refused while writes are held.
     pub(crate) async fn act<T, F>(&self, work: F) -> Result<T>
     where
@@ -112,11 +126,13 @@ impl Store {
         self.writer.act(WhileHeld::Refuse, work).await
     }
 
-    /// The group Admin, the roles that the program asks for and the scheduler's user: made when they are not there.
+    /// The group Admin, the roles that the program asks for and the scheduler's user: made when they are not there. Before
+    /// them, what opening has discovered about the audit log becomes rows.
     ///
     /// # Errors
     /// As any write.
     pub async fn ensure(&self, roles: &'static [(&'static str, &'static str)]) -> Result<()> {
+        self.settle_audit().await?;
         self.ensure_built_in(roles).await?;
         self.ensure_scheduler().await.map(drop)
     }
@@ -204,9 +220,15 @@ impl Store {
     ) -> Result<T> {
         let _permit = self.readers.permit().await?;
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || readers.read(work))
-            .await
-            .map_err(|crash| Error::Engine(format!("a reader ended: {crash}")))?
+        let published = Arc::clone(&self.published);
+        tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let result = readers.read(work);
+            published.took("read", begun);
+            result
+        })
+        .await
+        .map_err(|crash| Error::Engine(format!("a reader ended: {crash}")))?
     }
 
     /// The hold in force.
@@ -262,12 +284,14 @@ impl Store {
         self.writer
             .alone(|state| {
                 let connection = &state.connection;
+                let begun = Instant::now();
                 connection.execute_batch("BEGIN TRANSACTION")?;
                 let wrote = connection.execute(
                     "INSERT INTO settings (key, value, updated_at, updated_by) VALUES ('probe', '', ?, 'server')",
                     [crate::timestamp(clock::now())],
                 );
                 connection.execute_batch("ROLLBACK")?;
+                state.published.took("probe", begun);
                 Ok(wrote.map(drop)?)
             })
             .await
@@ -322,7 +346,9 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<()> {
         self.writer
             .alone(|state| {
+                let begun = Instant::now();
                 state.connection.execute_batch("CHECKPOINT agnes")?;
+                state.published.took("checkpoint", begun);
                 Ok(())
             })
             .await
@@ -392,6 +418,9 @@ impl Store {
             }
         }
         let checkpoint = self.checkpoint().await;
+        if let Err(why) = self.write_audit_witness().await {
+            tracing::error!("audit: the head was not written down outside the database: {why}");
+        }
         self.writer.close();
         checkpoint
     }
