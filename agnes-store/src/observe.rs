@@ -12,6 +12,9 @@ pub trait Observer: Debug + Send + Sync {
     /// A row of the audit log is durable.
     fn audit_row(&self, action: &str, outcome: &str);
 
+    /// An act was refused because writes are held.
+    fn held_write_refused(&self);
+
     /// The engine worked for so long: `commit` (a batch of acts), `read`, `probe`, `checkpoint`.
     fn engine_took(&self, kind: &'static str, took: Duration);
 }

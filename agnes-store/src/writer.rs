@@ -192,6 +192,9 @@ fn commit(state: &State, mut batch: Vec<Box<dyn Act>>) {
         for act in stay {
             let hold = hold.as_deref().cloned();
             act.settle(hold.map_or(Ok(()), |hold| Err(Error::Held(hold))));
+            if let Some(observer) = state.published.observer.get() {
+                observer.held_write_refused();
+            }
         }
         batch = go;
     }

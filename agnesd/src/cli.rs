@@ -39,6 +39,12 @@ pub(crate) enum Verb {
     Db(Db),
     /// The audit log while no server runs: verify
     Audit(Audit),
+    /// What the repository's documents are written from
+    #[command(hide = true)]
+    Print {
+        /// Which
+        document: Document,
+    },
     /// A one-time secret that signs a person in, from the running server
     #[command(name = "sign-in-link")]
     SignInLink {
@@ -46,6 +52,15 @@ pub(crate) enum Verb {
         #[arg(value_name = "EMAIL")]
         email: String,
     },
+}
+
+/// The documents that are written from the routes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Document {
+    /// docs/openapi.json
+    Openapi,
+    /// docs/access.md
+    Access,
 }
 
 /// `audit` and what is common to its verbs.

@@ -51,6 +51,13 @@ fn main() -> ExitCode {
             return db::run(db, None);
         }
     }
+    if let cli::Verb::Print { document } = &verb {
+        let text = router::printed(*document);
+        return match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     if let cli::Verb::Audit(audit) = &verb
         && let cli::AuditVerb::Verify { file: Some(_), .. } = &audit.verb
     {

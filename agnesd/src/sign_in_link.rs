@@ -32,10 +32,13 @@ pub(crate) fn run(email: &str, settings: &Settings) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (Some(token), Some(secs)) = (answer["token"].as_str(), answer["expires_in"].as_i64())
-    else {
-        let why = answer["detail"]
-            .as_str()
+    let (Some(token), Some(secs)) = (
+        answer.get("token").and_then(Value::as_str),
+        answer.get("expires_in").and_then(Value::as_i64),
+    ) else {
+        let why = answer
+            .get("detail")
+            .and_then(Value::as_str)
             .unwrap_or("no answer that can be read");
         eprintln!("agnesd: sign-in-link: {why}; nothing was made");
         return ExitCode::FAILURE;

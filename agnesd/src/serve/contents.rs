@@ -123,6 +123,10 @@ impl Observer for Counting {
         }
     }
 
+    fn held_write_refused(&self) {
+        self.0.held_write_refused();
+    }
+
     fn engine_took(&self, kind: &'static str, took: Duration) {
         self.0.db_query(kind, took);
     }

@@ -1,5 +1,6 @@
 //! A log that somebody changed behind the server's back, with the engine itself.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -44,6 +45,13 @@ fn tamper(dir: &Path, sql: &str) {
     let connection = attach(&file, Access::ReadWrite, options(dir).limits(), None).unwrap();
     connection.execute_batch(sql).unwrap();
     connection.execute_batch("CHECKPOINT agnes").unwrap();
+}
+
+fn put(file: &Path, bytes: &[u8]) {
+    std::fs::File::create(file)
+        .unwrap()
+        .write_all(bytes)
+        .unwrap();
 }
 
 fn kinds(dir: &Path) -> Vec<Kind> {
@@ -122,7 +130,7 @@ async fn a_witness_that_was_changed_or_torn_is_told_and_a_missing_one_is_noted()
         text[..20].to_owned(),
         "\0\0".to_owned(),
     ] {
-        std::fs::write(&witness, bad).unwrap();
+        put(&witness, bad.as_bytes());
         assert!(kinds(dir.path()).contains(&Kind::WitnessBad));
     }
     std::fs::remove_file(&witness).unwrap();
@@ -166,7 +174,7 @@ async fn an_older_database_that_was_put_back_is_told_at_the_next_start() {
         }
     })
     .await;
-    std::fs::write(&file, older).unwrap();
+    put(&file, &older);
     assert!(kinds(dir.path()).contains(&Kind::TailCut));
     serve(dir.path(), async |_| {}).await;
     let report = verify(&options(dir.path()), &file, dir.path()).unwrap();
