@@ -216,9 +216,9 @@ SETTINGS
 
 ADDRESSES
   GET /api/health   {\"status\":\"ok\"}
-  GET /api/version  version, and the commit if the build knew it
+  GET /api/docs     every address, who may call it, what it takes and answers
   GET /healthz      live: 200 while the process answers
-  GET /readyz       ready: 200, or 503 with `reasons` (draining)
+  GET /readyz       ready: 200, or 503 with `reasons` (draining, store)
 
   Anything else is an application/problem+json document. Every answer has an x-request-id, which such a document repeats.
 
@@ -235,11 +235,15 @@ TLS
 
 SIGNALS
   SIGUSR1, SIGHUP   read the certificate again; connections in use keep theirs, none is lost
+  SIGHUP            also the keys: two verify, the first signs; a bad one is refused and those in use stay
   SIGTERM, SIGINT   stop: /readyz turns 503, listeners close, requests in flight finish; a second one cuts them off
 
 FILES
   $STATE_DIR              must be a directory or have a parent to be made in
   $STATE_DIR/certs/       the certificate
+  $STATE_DIR/system.duckdb  the database; nobody else may open it while the server runs
+  $STATE_DIR/audit.head   the audit log's head outside of it, signed with audit.key
+  $DATA_DIR/run/agnesd.sock  the control socket; hold.json beside it while writes are held
   $STATE_DIR/agnesd.pid   written once everything listens, removed by a stop; where `agnes-ops` sends signals
   $STATE_DIR/agnesd.lock  locked for life: one agnesd for each STATE_DIR
   $STATE_DIR/system.duckdb       the database; beside it .wal (writes since the last checkpoint), .lock
