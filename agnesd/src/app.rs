@@ -65,7 +65,7 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     pub(crate) tls: Option<Arc<Served>>,
     /// Held while a snapshot is made: one at a time.
-    pub(crate) snapshots: Mutex<()>,
+    pub(crate) snapshots: Arc<Mutex<()>>,
     draining: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
 }
@@ -102,7 +102,7 @@ impl App {
             deployment,
             started: Instant::now(),
             tls,
-            snapshots: Mutex::new(()),
+            snapshots: Arc::new(Mutex::new(())),
             draining: AtomicBool::new(false),
             probed: Mutex::new(None),
         })
