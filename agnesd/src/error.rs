@@ -59,6 +59,9 @@ pub(crate) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// The reason of a held write.
+const WRITES_HELD: &str = "writes-held";
+
 /// After this many seconds a held write is worth another try.
 const HELD_RETRY_SECS: u64 = 2;
 
@@ -276,7 +279,7 @@ impl From<Error> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "writes are held for a moment; reads go on",
             )
-            .because("writes-held")
+            .because(WRITES_HELD)
             .retry_after(HELD_RETRY_SECS),
             Error::Closed => Self::not_ready(vec!["stopping"]).retry_after(HELD_RETRY_SECS),
             Error::Engine(why) => Self::internal(&why),
@@ -333,6 +336,12 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Whether an answer is a write's that was refused because writes are held. Asked before [`finish`].
+pub(crate) fn is_held_write(response: &Response) -> bool {
+    let problem = response.extensions().get::<Problem>();
+    problem.is_some_and(|problem| problem.reason == Some(WRITES_HELD))
 }
 
 /// The last hand on every answer: problem documents get the request's id, and an error that a framework put into plain
