@@ -81,8 +81,8 @@ impl Store {
             .writer
             .alone(move |state| {
                 let began = Instant::now();
-                state.connection.execute_batch("CHECKPOINT agnes")?;
-                // the copy is of the file alone: nothing may be left outside of it
+                state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
+                // forced: see Store::checkpoint. The copy is of the file alone: nothing may be left outside of it
                 let mut wal = from.as_os_str().to_owned();
                 wal.push(".wal");
                 let left = durable::bytes(Path::new(&wal));

@@ -320,14 +320,15 @@ impl Store {
         }
     }
 
-    /// Folds the WAL into the file.
+    /// Folds the WAL into the file, after the reads that are under way: without FORCE the engine refuses now and then
+    /// while there are any.
     ///
     /// # Errors
     /// [`Error::Engine`].
     pub async fn checkpoint(&self) -> Result<()> {
         self.writer
             .alone(|state| {
-                state.connection.execute_batch("CHECKPOINT agnes")?;
+                state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
                 Ok(())
             })
             .await
