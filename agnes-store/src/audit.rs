@@ -11,8 +11,13 @@ use time::OffsetDateTime;
 
 use crate::Id;
 
+pub mod anchor;
 pub(crate) mod chain;
+pub(crate) mod key;
 pub mod query;
+pub(crate) mod resume;
+pub mod verify;
+pub(crate) mod witness;
 
 /// The longest text from outside that a row keeps, in characters.
 const LONGEST: usize = 256;

@@ -17,6 +17,7 @@ pub mod jobs;
 mod last_uses;
 pub mod links;
 mod migrations;
+mod observe;
 pub mod offline;
 mod readers;
 mod refusals;
@@ -43,6 +44,7 @@ pub use hold::Hold;
 pub use id::Id;
 #[doc(hidden)]
 pub use migrations::{Migration, Migrations};
+pub use observe::Observer;
 pub use snapshot::Snapshot;
 pub use store::{Figures, Store};
 

@@ -73,7 +73,7 @@ impl Refusals {
     pub(crate) fn rows(&self) -> Vec<Row> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows: Vec<Row> = waiting.iter().map(|(key, entry)| row(key, entry)).collect();
-        rows.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
         rows
     }
 

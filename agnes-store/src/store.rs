@@ -7,22 +7,28 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::audit::chain;
 use crate::audit::query::{self, Filter};
-
+use crate::audit::resume;
 use crate::audit::{Event, Origin, Row};
 use crate::directory::{Directory, load};
 use crate::engine::error::OpenError;
 use crate::engine::{Engine, Options};
 use crate::hold::{Hold, HoldFile};
 use crate::last_uses::LastUses;
+use crate::observe::Observer;
 use crate::readers::Readers;
 use crate::refusals::{Refusals, Which};
 use crate::writer::{Published, State, Txn, WhileHeld, Writer};
 use crate::{Error, Result, clock};
+
+mod expiry;
+mod proofs;
+
+use proofs::Proofs;
 
 /// One open database.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ pub struct Store {
     pub(crate) published: Arc<Published>,
     pub(crate) last_uses: LastUses,
     refusals: Refusals,
+    proofs: Arc<Proofs>,
     pub(crate) engine: Engine,
     pub(crate) options: Options,
 }
@@ -71,9 +78,10 @@ impl Store {
         published
             .directory
             .store(Arc::new(load::load(&connection)?));
-        published
-            .head
-            .store(Arc::new(chain::load_head(&connection)?));
+        let (proofs, witness) = Proofs::load(&options.state_dir);
+        let resumed = resume::resume(&connection, &witness)?;
+        let proofs = proofs.discovered(resumed.discovered);
+        published.head.store(Arc::new(resumed.head));
         published
             .hold
             .store(hold_file.read().map_err(Error::Engine)?.map(Arc::new));
@@ -88,6 +96,7 @@ impl Store {
             published,
             last_uses: LastUses::default(),
             refusals: Refusals::default(),
+            proofs: Arc::new(proofs),
             engine,
             options,
         })
@@ -108,6 +117,11 @@ impl Store {
         self.engine.notes()
     }
 
+    /// Tells `observer` of every row and of the engine's work from here on; the first one that is given stays.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.published.observer.set(observer);
+    }
+
     /// An act of a caller: refused while writes are held.
     pub(crate) async fn act<T, F>(&self, work: F) -> Result<T>
     where
@@ -117,11 +131,13 @@ impl Store {
         self.writer.act(WhileHeld::Refuse, work).await
     }
 
-    /// The group Admin, the roles that the program asks for and the scheduler's user: made when they are not there.
+    /// The group Admin, the roles that the program asks for and the scheduler's user: made when they are not there. Before
+    /// them, what opening has discovered about the audit log becomes rows.
     ///
     /// # Errors
     /// As any write.
     pub async fn ensure(&self, roles: &'static [(&'static str, &'static str)]) -> Result<()> {
+        self.settle_audit().await?;
         self.ensure_built_in(roles).await?;
         self.ensure_scheduler().await.map(drop)
     }
@@ -209,9 +225,15 @@ impl Store {
     ) -> Result<T> {
         let _permit = self.readers.permit().await?;
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || readers.read(work))
-            .await
-            .map_err(|crash| Error::Engine(format!("a reader ended: {crash}")))?
+        let published = Arc::clone(&self.published);
+        tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let result = readers.read(work);
+            published.took("read", begun);
+            result
+        })
+        .await
+        .map_err(|crash| Error::Engine(format!("a reader ended: {crash}")))?
     }
 
     /// The hold in force.
@@ -267,12 +289,14 @@ impl Store {
         self.writer
             .alone(|state| {
                 let connection = &state.connection;
+                let begun = Instant::now();
                 connection.execute_batch("BEGIN TRANSACTION")?;
                 let wrote = connection.execute(
                     "INSERT INTO settings (key, value, updated_at, updated_by) VALUES ('probe', '', ?, 'server')",
                     [crate::timestamp(clock::now())],
                 );
                 connection.execute_batch("ROLLBACK")?;
+                state.published.took("probe", begun);
                 Ok(wrote.map(drop)?)
             })
             .await
@@ -328,7 +352,9 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<()> {
         self.writer
             .alone(|state| {
+                let begun = Instant::now();
                 state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
+                state.published.took("checkpoint", begun);
                 Ok(())
             })
             .await
@@ -398,6 +424,9 @@ impl Store {
             }
         }
         let checkpoint = self.checkpoint().await;
+        if let Err(why) = self.write_audit_witness().await {
+            tracing::error!("audit: the head was not written down outside the database: {why}");
+        }
         self.writer.close();
         checkpoint
     }

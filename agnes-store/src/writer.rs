@@ -6,9 +6,10 @@
 //!
 //! Does not: know what the acts are.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use duckdb::Connection;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::audit::chain::Head;
 use crate::directory::Directory;
 use crate::hold::{Hold, HoldFile};
+use crate::observe::Observer;
 use crate::{Error, Result};
 
 pub(crate) mod txn;
@@ -32,6 +34,16 @@ pub(crate) struct Published {
     pub(crate) directory: ArcSwap<Directory>,
     pub(crate) head: ArcSwap<Head>,
     pub(crate) hold: ArcSwapOption<Hold>,
+    pub(crate) observer: OnceLock<Arc<dyn Observer>>,
+}
+
+impl Published {
+    /// Tells the observer, if there is one, how long the engine took.
+    pub(crate) fn took(&self, kind: &'static str, begun: Instant) {
+        if let Some(observer) = self.observer.get() {
+            observer.engine_took(kind, begun.elapsed());
+        }
+    }
 }
 
 /// The way to the writer's thread.
@@ -180,6 +192,9 @@ fn commit(state: &State, mut batch: Vec<Box<dyn Act>>) {
         for act in stay {
             let hold = hold.as_deref().cloned();
             act.settle(hold.map_or(Ok(()), |hold| Err(Error::Held(hold))));
+            if let Some(observer) = state.published.observer.get() {
+                observer.held_write_refused();
+            }
         }
         batch = go;
     }
@@ -213,6 +228,7 @@ fn commit(state: &State, mut batch: Vec<Box<dyn Act>>) {
 /// One transaction over all of the acts. An act that is refused before it wrote anything takes no part in it.
 fn attempt(state: &State, batch: &mut [Box<dyn Act>]) -> Result<()> {
     let connection = &state.connection;
+    let begun = Instant::now();
     let directory = Directory::clone(&state.published.directory.load());
     let head = Head::clone(&state.published.head.load());
     connection.execute_batch("BEGIN TRANSACTION")?;
@@ -229,6 +245,10 @@ fn attempt(state: &State, batch: &mut [Box<dyn Act>]) -> Result<()> {
     });
     match finished {
         Ok(true) => {
+            state.published.took("commit", begun);
+            if let Some(observer) = state.published.observer.get() {
+                txn.tell(observer.as_ref());
+            }
             let (directory, head) = txn.into_parts();
             state.published.directory.store(Arc::new(directory));
             state.published.head.store(Arc::new(head));

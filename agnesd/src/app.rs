@@ -6,8 +6,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agnes_config::Settings;
@@ -49,6 +49,14 @@ impl std::fmt::Debug for Deployment {
     }
 }
 
+/// What the server says about its own API.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    pub(crate) openapi: String,
+    pub(crate) page: String,
+    pub(crate) style: String,
+}
+
 /// State shared by all requests.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -64,6 +72,8 @@ pub(crate) struct App {
     deployment: Deployment,
     pub(crate) started: Instant,
     pub(crate) tls: Option<Arc<Served>>,
+    /// Set by the router that is made over this value.
+    pub(crate) documents: OnceLock<Documents>,
     /// Held while a snapshot is made: one at a time.
     pub(crate) snapshots: Arc<Mutex<()>>,
     draining: AtomicBool,
@@ -102,6 +112,7 @@ impl App {
             deployment,
             started: Instant::now(),
             tls,
+            documents: OnceLock::new(),
             snapshots: Arc::new(Mutex::new(())),
             draining: AtomicBool::new(false),
             probed: Mutex::new(None),

@@ -37,6 +37,55 @@ pub(crate) enum Verb {
     /// The database while no server runs: check, migrate, verify, export, recover
     #[command(after_help = DB)]
     Db(Db),
+    /// The audit log while no server runs: verify
+    Audit(Audit),
+    /// What the repository's documents are written from
+    #[command(hide = true)]
+    Print {
+        /// Which
+        document: Document,
+    },
+    /// A one-time secret that signs a person in, from the running server
+    #[command(name = "sign-in-link")]
+    SignInLink {
+        /// Whom
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
+}
+
+/// The documents that are written from the routes.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Document {
+    /// docs/openapi.json
+    Openapi,
+    /// docs/access.md
+    Access,
+}
+
+/// `audit` and what is common to its verbs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Audit {
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) verb: AuditVerb,
+}
+
+/// The verbs of `audit`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Read the whole chain: exit 0, or 1 with every edit, gap and cut tail that shows
+    Verify {
+        /// The database [default: $STATE_DIR/system.duckdb]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Where a copy is made when a write-ahead log is left [default: $TMPDIR, else /tmp]
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
 }
 
 /// `db` and what is common to its verbs.

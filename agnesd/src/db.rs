@@ -29,11 +29,11 @@ const DRIFT: u8 = 10;
 const CONFIG: u8 = 78;
 
 /// What a verb comes to.
-struct Outcome {
-    exit: u8,
-    changed: bool,
-    details: Value,
-    text: String,
+pub(crate) struct Outcome {
+    pub(crate) exit: u8,
+    pub(crate) changed: bool,
+    pub(crate) details: Value,
+    pub(crate) text: String,
 }
 
 /// The task of a child, when that is what was asked for: it needs no settings.
@@ -77,15 +77,26 @@ pub(crate) fn file(db: &Db) -> Option<&Path> {
 /// Runs an offline verb on its explicit file, or on the database of `state_dir`.
 pub(crate) fn run(db: &Db, state_dir: Option<&Path>) -> ExitCode {
     let begun = Instant::now();
-    let name = db.verb.name();
-    let outcome = options(db, state_dir).and_then(|(options, file)| act(&db.verb, &options, &file));
+    let name = format!("db {}", db.verb.name());
+    let outcome =
+        options(file(db), state_dir).and_then(|(options, file)| act(&db.verb, &options, &file));
+    finish(&name, db.json, begun, outcome)
+}
+
+/// Prints what an offline verb came to, and maps it to an exit code.
+pub(crate) fn finish(
+    name: &str,
+    as_json: bool,
+    begun: Instant,
+    outcome: Result<Outcome, OpenError>,
+) -> ExitCode {
     let (exit, outcome, details, text) = match outcome {
         Ok(done) => {
             let word = if done.changed { "changed" } else { "unchanged" };
             (done.exit, word, done.details, done.text)
         }
         Err(why) => {
-            eprintln!("agnesd: db {name}: {why}");
+            eprintln!("agnesd: {name}: {why}");
             if let Some(hint) = why.hint() {
                 eprintln!("hint: {hint}");
             }
@@ -96,10 +107,10 @@ pub(crate) fn run(db: &Db, state_dir: Option<&Path>) -> ExitCode {
             (exit, "unchanged", details, String::new())
         }
     };
-    let said = if db.json {
+    let said = if as_json {
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let object = json!({
-            "command": format!("db {name}"),
+            "command": name,
             "outcome": outcome,
             "exit": exit,
             "steps": [],
@@ -113,14 +124,17 @@ pub(crate) fn run(db: &Db, state_dir: Option<&Path>) -> ExitCode {
     match said {
         Ok(()) => ExitCode::from(exit),
         Err(e) => {
-            eprintln!("agnesd: db {name}: print: {e}");
+            eprintln!("agnesd: {name}: print: {e}");
             ExitCode::from(FAILED)
         }
     }
 }
 
-fn options(db: &Db, state_dir: Option<&Path>) -> Result<(Options, PathBuf), OpenError> {
-    let explicit = file(db);
+/// For a file that was named, or the database of `state_dir`.
+pub(crate) fn options(
+    explicit: Option<&Path>,
+    state_dir: Option<&Path>,
+) -> Result<(Options, PathBuf), OpenError> {
     let beside = explicit.and_then(Path::parent).map(|parent| match parent {
         here if here.as_os_str().is_empty() => Path::new("."),
         parent => parent,

@@ -32,7 +32,7 @@ pub(crate) struct Problem {
     /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "about:blank")]
-    kind: &'static str,
+    kind: Kind,
     /// The status in words.
     #[schema(value_type = String)]
     title: &'static str,
@@ -52,15 +52,23 @@ pub(crate) struct Problem {
     #[schema(value_type = Option<String>)]
     role: Option<&'static str>,
     /// Why the server wants no work.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "no_reasons")]
     #[schema(value_type = Vec<String>)]
-    reasons: Vec<&'static str>,
+    reasons: Box<[&'static str]>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The reason of a held write.
-const WRITES_HELD: &str = "writes-held";
+/// The only kind of problem there is: the status says the rest.
+#[derive(Debug, Clone, Copy, Serialize)]
+enum Kind {
+    #[serde(rename = "about:blank")]
+    AboutBlank,
+}
+
+fn no_reasons(reasons: &[&'static str]) -> bool {
+    reasons.is_empty()
+}
 
 /// After this many seconds a held write is worth another try.
 const HELD_RETRY_SECS: u64 = 2;
@@ -82,7 +90,7 @@ impl Problem {
     /// 503: the server runs and wants no new work, for `reasons`.
     pub(crate) fn not_ready(reasons: Vec<&'static str>) -> Self {
         Self {
-            reasons,
+            reasons: reasons.into(),
             ..Self::of(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "this server wants no new work",
@@ -230,13 +238,13 @@ impl Problem {
     fn of(status: StatusCode, detail: &'static str) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self {
-            kind: "about:blank",
+            kind: Kind::AboutBlank,
             title,
             status,
             detail: Cow::Borrowed(detail),
             reason: None,
             role: None,
-            reasons: Vec::new(),
+            reasons: Box::default(),
             headers: Vec::new(),
         }
     }
@@ -279,7 +287,7 @@ impl From<Error> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "writes are held for a moment; reads go on",
             )
-            .because(WRITES_HELD)
+            .because("writes-held")
             .retry_after(HELD_RETRY_SECS),
             Error::Closed => Self::not_ready(vec!["stopping"]).retry_after(HELD_RETRY_SECS),
             Error::Engine(why) => Self::internal(&why),
@@ -336,12 +344,6 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// Whether an answer is a write's that was refused because writes are held. Asked before [`finish`].
-pub(crate) fn is_held_write(response: &Response) -> bool {
-    let problem = response.extensions().get::<Problem>();
-    problem.is_some_and(|problem| problem.reason == Some(WRITES_HELD))
 }
 
 /// The last hand on every answer: problem documents get the request's id, and an error that a framework put into plain

@@ -6,6 +6,7 @@
 //! Does not: hold logic of its own.
 
 mod app;
+mod audit_verify;
 mod auth;
 mod cli;
 mod client_address;
@@ -23,6 +24,7 @@ mod router;
 mod routes;
 mod scheduler;
 mod serve;
+mod sign_in_link;
 mod tls;
 
 use std::path::PathBuf;
@@ -48,6 +50,18 @@ fn main() -> ExitCode {
         if db::file(db).is_some() {
             return db::run(db, None);
         }
+    }
+    if let cli::Verb::Print { document } = &verb {
+        let text = router::printed(*document);
+        return match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    if let cli::Verb::Audit(audit) = &verb
+        && let cli::AuditVerb::Verify { file: Some(_), .. } = &audit.verb
+    {
+        return audit_verify::run(audit, None);
     }
     let env: Vec<_> = std::env::vars_os().collect();
     let from_env = || {
@@ -80,6 +94,12 @@ fn main() -> ExitCode {
     }
     if let cli::Verb::Db(db) = &verb {
         return db::run(db, Some(&settings.state_dir));
+    }
+    if let cli::Verb::Audit(audit) = &verb {
+        return audit_verify::run(audit, Some(&settings.state_dir));
+    }
+    if let cli::Verb::SignInLink { email } = &verb {
+        return sign_in_link::run(email, &settings);
     }
     let deployment = Deployment { dir, env };
     match serve::run(settings, deployment) {

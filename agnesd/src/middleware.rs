@@ -97,9 +97,6 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
         respond(&edge, request, next).await
     };
 
-    if error::is_held_write(&response) {
-        edge.metrics.held_write_refused();
-    }
     response = error::finish(response, id.as_str());
     let headers = response.headers_mut();
     security_headers::set(headers, connection);

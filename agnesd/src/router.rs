@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::app::App;
+use crate::app::{App, Documents};
 use crate::auth::access::Access::{Admin, Anyone, Authenticated, Operator, Person, Session};
 use crate::auth::access::Scope::{self, Read};
+use crate::cli::Document;
 use crate::middleware::{self, Edge};
 use crate::routes::{
-    account, audit, bootstrap, config, groups, health, jobs, mappings, roles, sessions, tokens,
-    unknown, users, version,
+    account, audit, bootstrap, config, detailed, docs, groups, health, jobs, mappings, roles,
+    sessions, tokens, unknown, users, version,
 };
 
+pub(crate) mod openapi;
+pub(crate) mod pages;
 mod table;
 
-pub(crate) use table::Table;
+pub(crate) use table::{Entry, Table};
 
 /// May read the audit log and the figures of the server.
 pub(crate) const AUDITOR: &str = "auditor";
@@ -39,9 +42,17 @@ pub(crate) fn table() -> Table {
         // anyone
         .get("/api/health", Anyone, health::health)
         .get("/api/version", Anyone, version::version)
+        .get("/api/openapi.json", Anyone, docs::openapi)
+        .get("/api/docs", Anyone, docs::page)
+        .get("/api/docs/style.css", Anyone, docs::style)
         // probes
         .get("/healthz", Anyone, health::live)
         .get("/readyz", Anyone, health::ready)
+        .get(
+            "/api/health/detailed",
+            Authenticated(Read),
+            detailed::detailed,
+        )
         // signing in and out
         .post("/auth/bootstrap", Anyone, bootstrap::bootstrap)
         .post("/auth/token", Anyone, sessions::sign_in)
@@ -60,7 +71,7 @@ pub(crate) fn table() -> Table {
         .post("/api/users", admin(Scope::Admin), users::create)
         .get("/api/users/{id}", admin(Scope::Admin), users::show)
         .patch("/api/users/{id}", admin(Scope::Admin), users::change)
-        .delete("/api/users/{id}", admin(Scope::Admin), users::disable)
+        .delete("/api/users/{id}", admin(Scope::Admin), users::remove)
         .post(
             "/api/users/{id}/disable",
             admin(Scope::Admin),
@@ -71,7 +82,7 @@ pub(crate) fn table() -> Table {
         .post("/api/groups", admin(Scope::Admin), groups::create)
         .get("/api/groups/{id}", admin(Scope::Admin), groups::show)
         .patch("/api/groups/{id}", admin(Scope::Admin), groups::change)
-        .delete("/api/groups/{id}", admin(Scope::Admin), groups::disable)
+        .delete("/api/groups/{id}", admin(Scope::Admin), groups::remove)
         .post(
             "/api/groups/{id}/disable",
             admin(Scope::Admin),
@@ -100,7 +111,7 @@ pub(crate) fn table() -> Table {
         .get("/api/roles", admin(Scope::Admin), roles::list)
         .post("/api/roles", admin(Scope::Admin), roles::create)
         .patch("/api/roles/{name}", admin(Scope::Admin), roles::change)
-        .delete("/api/roles/{name}", admin(Scope::Admin), roles::disable)
+        .delete("/api/roles/{name}", admin(Scope::Admin), roles::remove)
         .post(
             "/api/roles/{name}/disable",
             admin(Scope::Admin),
@@ -121,7 +132,7 @@ pub(crate) fn table() -> Table {
         .delete(
             "/api/group-mappings/{id}",
             admin(Scope::Admin),
-            mappings::disable,
+            mappings::remove,
         )
         .post(
             "/api/group-mappings/{id}/disable",
@@ -146,12 +157,31 @@ pub(crate) fn table() -> Table {
         .put("/api/admin/config/{key}", admin(Scope::Admin), config::set)
 }
 
+/// A document of the repository that is written from the routes.
+pub(crate) fn printed(document: Document) -> String {
+    let table = table();
+    match document {
+        Document::Openapi => openapi::json(&openapi::document(&table)),
+        Document::Access => pages::access_markdown(&table),
+    }
+}
+
 /// The whole API over one [`App`].
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let router = table()
+    let table = table();
+    let document = openapi::document(&table);
+    let _ = app.documents.set(Documents {
+        openapi: openapi::json(&document),
+        page: pages::html(&document, &table),
+        style: pages::STYLE.to_owned(),
+    });
+    let router = table
         .into_router(&app)
         .fallback(unknown::route)
         .method_not_allowed_fallback(unknown::method);
     let edge = Arc::new(Edge::of(&app));
     middleware::wrap(middleware::known(router, &app).with_state(app), edge)
 }
+
+#[cfg(test)]
+mod tests;

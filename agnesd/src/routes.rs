@@ -8,6 +8,8 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod config;
+pub(crate) mod detailed;
+pub(crate) mod docs;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod jobs;

@@ -27,6 +27,7 @@ mod listen;
 mod metrics;
 mod notify;
 
+pub(crate) use contents::run_dir;
 use instance::Instance;
 use listen::{Limits, Listener};
 

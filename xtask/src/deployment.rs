@@ -62,7 +62,7 @@ pub fn down() -> Result<ExitCode> {
 }
 
 /// Always both: with one of them alone Cargo would resolve other features and build the dependencies again.
-fn build(root: &Path) -> Result<()> {
+pub(crate) fn build(root: &Path) -> Result<()> {
     command::run(
         database_engine::cargo("build")
             .args(["--locked", "--package", "agnes-ops", "--package", "agnesd"])

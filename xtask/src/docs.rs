@@ -1,16 +1,17 @@
-//! `cargo xtask docs`: documents that the configuration's own table generates.
+//! `cargo xtask docs`: documents that the configuration's own table and the server's routes generate.
 //!
-//! Always true: what is generated is a function of `agnes-config` alone.
+//! Always true: the first are a function of `agnes-config` alone; the second are what the built server prints, and a unit
+//! test of the server compares them.
 //!
 //! Does not: touch hand-written documents.
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::checkout;
+use crate::{checkout, command, deployment};
 
 /// Each generated document, by its path in the checkout.
 fn generated() -> [(&'static str, String); 2] {
@@ -40,11 +41,33 @@ pub fn command(check: bool) -> Result<ExitCode> {
             println!("{path}: written");
         }
     }
+    if !check {
+        from_the_server(&root)?;
+    }
     Ok(if check && !stale.is_empty() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What the server's own tests compare: written by the server itself.
+fn from_the_server(root: &Path) -> Result<()> {
+    deployment::build(root)?;
+    let program = checkout::programs()?.join("agnesd");
+    for (path, document) in [
+        ("docs/openapi.json", "openapi"),
+        ("docs/access.md", "access"),
+    ] {
+        let text = command::capture(Command::new(&program).args(["print", document]))?;
+        if fs::read_to_string(root.join(path)).is_ok_and(|current| current == text) {
+            println!("{path}: up to date");
+        } else {
+            fs::write(root.join(path), text).with_context(|| format!("write {path}"))?;
+            println!("{path}: written");
+        }
+    }
+    Ok(())
 }
 
 /// The documents in the checkout at `root` that are not as generated.

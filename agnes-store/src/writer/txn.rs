@@ -13,6 +13,7 @@ use super::Act;
 use crate::audit::chain::{self, Head, Sealed};
 use crate::audit::{Event, Origin};
 use crate::directory::Directory;
+use crate::observe::Observer;
 use crate::{Error, Id, Result, clock};
 
 /// What an act sees and changes.
@@ -48,6 +49,11 @@ impl<'a> Txn<'a> {
             Some((_, rows)) => rows.push(values),
             None => self.rows.push((table, vec![values])),
         }
+    }
+
+    /// For reading with the transaction's own eyes.
+    pub(crate) fn connection(&self) -> &Connection {
+        self.connection
     }
 
     /// Hands the rows that wait to the engine.
@@ -113,6 +119,13 @@ impl<'a> Txn<'a> {
             self.wrote = true;
         }
         Ok(self.wrote)
+    }
+
+    /// Tells of the audit rows, once they are durable.
+    pub(super) fn tell(&self, observer: &dyn Observer) {
+        for row in &self.sealed {
+            observer.audit_row(&row.fields.action, &row.fields.outcome);
+        }
     }
 
     pub(super) fn into_parts(self) -> (Directory, Head) {

@@ -5,8 +5,6 @@
 //!
 //! Does not: know routes.
 
-use agnes_store::Directory;
-
 use super::{Caller, Credential, Principal};
 
 /// What a personal token may be limited to; each includes those before it.
@@ -72,8 +70,32 @@ pub(crate) enum Denied {
 }
 
 impl Access {
-    /// Whether this caller may.
-    pub(crate) fn check(self, caller: &Caller, directory: &Directory) -> Result<(), Denied> {
+    /// Who may call, in words.
+    pub(crate) fn words(self) -> String {
+        let scope = |scope: Scope| format!("a personal token needs the scope {}", scope.as_str());
+        match self {
+            Self::Anyone => "anyone".to_owned(),
+            Self::Authenticated(wanted) => {
+                format!(
+                    "whoever shows a valid credential, the scheduler too; {}",
+                    scope(wanted)
+                )
+            }
+            Self::Person(wanted) => format!("a person; {}", scope(wanted)),
+            Self::Session => "a session that a person began".to_owned(),
+            Self::Operator(role, wanted) => format!(
+                "an administrator, the role {role}, the scheduler; {}",
+                scope(wanted)
+            ),
+            Self::Admin(None, wanted) => format!("an administrator; {}", scope(wanted)),
+            Self::Admin(Some(role), wanted) => {
+                format!("an administrator or the role {role}; {}", scope(wanted))
+            }
+        }
+    }
+
+    /// Whether this caller may; `holds` says whether it has a role.
+    pub(crate) fn check(self, caller: &Caller, holds: impl Fn(&str) -> bool) -> Result<(), Denied> {
         if self == Self::Anyone {
             return Ok(());
         }
@@ -92,11 +114,11 @@ impl Access {
                 Credential::Personal(_) => Err(Denied::SessionRequired),
             },
             Self::Operator(role, scope) => {
-                has_role(principal, directory, Some(role))?;
+                has_role(principal, holds, Some(role))?;
                 in_scope(principal, scope)
             }
             Self::Admin(role, scope) => {
-                has_role(principal, directory, role)?;
+                has_role(principal, holds, role)?;
                 in_scope(principal, scope)
             }
         }
@@ -105,11 +127,10 @@ impl Access {
 
 fn has_role(
     principal: &Principal,
-    directory: &Directory,
+    holds: impl Fn(&str) -> bool,
     role: Option<&'static str>,
 ) -> Result<(), Denied> {
-    let has =
-        principal.admin || role.is_some_and(|role| directory.has_role(principal.user.id, role));
+    let has = principal.admin || role.is_some_and(holds);
     if has { Ok(()) } else { Err(Denied::Role(role)) }
 }
 

@@ -202,10 +202,7 @@ mod tests {
         );
         assert_eq!(backoff(1, 0), None);
         assert_eq!(backoff(60, 100), Some(LONGEST_RETRY_SECS));
-        assert_eq!(
-            backoff(i64::MAX, u32::MAX).is_some_and(|w| w <= LONGEST_RETRY_SECS),
-            true
-        );
+        assert!(backoff(i64::MAX, u32::MAX).is_some_and(|w| w <= LONGEST_RETRY_SECS));
     }
 
     #[test]

@@ -463,30 +463,6 @@ async fn a_body_that_dawdles_is_408_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_held_write_is_counted_as_such_and_no_other_503_is() {
-    let edge = Arc::new(edge());
-    let hold = agnes_store::Hold {
-        id: "u1".to_owned(),
-        since: String::new(),
-        by: String::new(),
-    };
-    let held = post(|| async { Problem::from(agnes_store::Error::Held(hold)) });
-    let busy = post(|| async { Problem::from(agnes_store::Error::Closed) });
-    let router = Router::new().route("/held", held).route("/busy", busy);
-    let app = wrap(router, Arc::clone(&edge));
-    for path in ["/held", "/busy"] {
-        let request = request("POST", path, STRANGER, &[]);
-        let answer = app.clone().oneshot(request).await.unwrap();
-        assert_eq!(answer.status(), 503);
-    }
-    let text = edge.metrics.render();
-    assert!(
-        text.contains("agnes_store_held_writes_refused_total 1\n"),
-        "{text}"
-    );
-}
-
-#[tokio::test]
 async fn answers_are_counted_by_template_method_and_status() {
     let edge = edge();
     let metrics = Arc::clone(&edge.metrics);

@@ -127,7 +127,11 @@ async fn gate(
 ) -> Response {
     let caller = request.extensions().get::<Caller>();
     let caller = caller.unwrap_or(&Caller::Anonymous);
-    match access.check(caller, &app.store.directory()) {
+    let holds = |role: &str| {
+        let user = caller.principal().map(|principal| principal.user.id);
+        user.is_some_and(|user| app.store.directory().has_role(user, role))
+    };
+    match access.check(caller, holds) {
         Ok(()) => next.run(request).await,
         Err(crate::auth::access::Denied::Unauthenticated) => {
             Problem::unauthenticated(matches!(caller, Caller::Refused(_))).into_response()

@@ -132,3 +132,15 @@ pub(crate) async fn enable(
 ) -> Answer<Json<Shown>> {
     change(state, asker, mapping, Body(Change { disabled: false })).await
 }
+
+/// Disables a mapping: none is deleted.
+#[utoipa::path(delete, path = "/api/group-mappings/{id}", params(("id" = String, Path)), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
+))]
+pub(crate) async fn remove(
+    state: State<Arc<App>>,
+    asker: Asker,
+    path: Path<String>,
+) -> Answer<Json<Shown>> {
+    disable(state, asker, path).await
+}

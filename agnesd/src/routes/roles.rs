@@ -131,3 +131,15 @@ pub(crate) async fn enable(
 ) -> Answer<Json<Shown>> {
     change(state, asker, role, Body(Change { disabled: false })).await
 }
+
+/// Disables a role: none is deleted.
+#[utoipa::path(delete, path = "/api/roles/{name}", params(("name" = String, Path)), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
+))]
+pub(crate) async fn remove(
+    state: State<Arc<App>>,
+    asker: Asker,
+    path: Path<String>,
+) -> Answer<Json<Shown>> {
+    disable(state, asker, path).await
+}

@@ -240,3 +240,15 @@ pub(crate) async fn enable(
     };
     change(state, asker, user, Body(change_)).await
 }
+
+/// Disables a user: nobody is deleted.
+#[utoipa::path(delete, path = "/api/users/{id}", params(("id" = String, Path)), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
+))]
+pub(crate) async fn remove(
+    state: State<Arc<App>>,
+    asker: Asker,
+    path: Path<String>,
+) -> Answer<Json<Shown>> {
+    disable(state, asker, path).await
+}

@@ -6,18 +6,24 @@
 
 use axum::Json;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::{COMMIT, VERSION};
 
 /// The body of `GET /api/version`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Version {
+    /// As `agnesd --version` says.
+    #[schema(value_type = String)]
     version: &'static str,
+    /// If the build knew it.
+    #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<&'static str>,
 }
 
-/// `GET /api/version`.
+/// Which build answers.
+#[utoipa::path(get, path = "/api/version", responses((status = 200, body = Version)))]
 pub(crate) async fn version() -> Json<Version> {
     Json(Version {
         version: VERSION,

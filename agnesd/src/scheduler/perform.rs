@@ -29,9 +29,11 @@ pub(super) async fn perform(app: &App, router: &Router, act: &Act) -> Result<(),
         Act::Checkpoint => app.store.checkpoint().await.map_err(|e| e.to_string()),
         Act::Expire => expire(app).await,
         Act::AuditHead => {
-            let (rows, hash) = app.store.audit_head();
-            tracing::info!(rows, hash, "audit: the head of the chain");
-            Ok(())
+            app.store.log_audit_head();
+            app.store
+                .write_audit_witness()
+                .await
+                .map_err(|e| e.to_string())
         }
         Act::SelfCheck => self_check(app).await,
         Act::Call(job) => match &job.target {
@@ -44,7 +46,9 @@ pub(super) async fn perform(app: &App, router: &Router, act: &Act) -> Result<(),
 async fn expire(app: &App) -> Result<(), String> {
     let removed = app.store.expire().await.map_err(|e| e.to_string())?;
     tracing::debug!(removed, "expired sessions and links are gone");
-    Ok(())
+    let keep_days = app.settings.audit.keep_days;
+    let expired = app.store.expire_audit(keep_days).await;
+    expired.map(drop).map_err(|e| format!("audit: {e}"))
 }
 
 async fn self_check(app: &App) -> Result<(), String> {

@@ -5,16 +5,17 @@
 //!
 //! Does not: open files itself (`agnes-store` does).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agnes_config::Settings;
 use agnes_store::audit::{Event, Origin};
-use agnes_store::{OpenError, Options, Store};
+use agnes_store::{Observer, OpenError, Options, Store};
 
 use super::Failed;
 use crate::app::{App, Deployment, VERSION};
+use crate::metrics::Metrics;
 use crate::router::ROLES;
 use crate::tls::Served;
 
@@ -45,13 +46,17 @@ pub(super) async fn open(
         tracing::info!("store: {note}");
     }
     let store = Arc::new(store);
+    let state_dir = settings.state_dir.clone();
     let app = tokio::task::spawn_blocking(move || App::new(store, settings, deployment, tls))
         .await
         .map_err(|crash| Failed::new(format!("set up: {crash}")))?
         .map_err(|why| Failed::new(format!("{why}; nothing was started")))?;
+    app.store
+        .observe(Arc::new(Counting(Arc::clone(&app.metrics))));
     seed(&app)
         .await
         .map_err(|why| Failed::new(format!("seed the store: {why}")))?;
+    tell_recovery(&app, &state_dir).await?;
     warn(&app);
     Ok(Arc::new(app))
 }
@@ -84,6 +89,47 @@ async fn seed(app: &App) -> agnes_store::Result<()> {
         app.store.ensure_seeded_admin(email).await?;
     }
     Ok(())
+}
+
+/// That somebody accepted a loss (`agnesd db recover`) becomes a row of the log, and only then is forgotten.
+async fn tell_recovery(app: &App, state_dir: &Path) -> Result<(), Failed> {
+    let failed = |why: String| Failed::new(format!("take up the note of a recovery: {why}"));
+    let Some(note) =
+        agnes_store::take_recovery_note(state_dir).map_err(|e| failed(e.to_string()))?
+    else {
+        return Ok(());
+    };
+    tracing::warn!("store: an operator accepted the loss of a write-ahead log: {note:?}");
+    let event = Event::done("store.recovered", "store")
+        .with("note", serde_json::to_value(&note).unwrap_or_default());
+    app.store
+        .record(Origin::server(), event)
+        .await
+        .map_err(|why| failed(why.to_string()))?;
+    note.acknowledge().map_err(|e| failed(e.to_string()))
+}
+
+/// The store's work as metrics.
+#[derive(Debug)]
+struct Counting(Arc<Metrics>);
+
+impl Observer for Counting {
+    fn audit_row(&self, action: &str, outcome: &str) {
+        self.0.audit_event(action, outcome);
+        // every token that is issued has its row
+        if action == "token.issued" || action == "token.refreshed" {
+            self.0
+                .token_issued(action.strip_prefix("token.").unwrap_or(action));
+        }
+    }
+
+    fn held_write_refused(&self) {
+        self.0.held_write_refused();
+    }
+
+    fn engine_took(&self, kind: &'static str, took: Duration) {
+        self.0.db_query(kind, took);
+    }
 }
 
 /// What is allowed and should not stay so.
@@ -120,6 +166,7 @@ pub(super) async fn keep_up(app: Arc<App>) {
         let written = [
             app.store.write_last_uses().await,
             app.store.write_refusals().await,
+            app.store.keep_audit_witness().await,
         ];
         for why in written.into_iter().filter_map(Result::err) {
             tracing::warn!("store: buffered writes wait: {why}");

@@ -1,5 +1,7 @@
 //! The served API as its callers see it: a real process, a real database, real sockets.
 
+mod about;
+mod audit;
 mod bootstrap;
 mod client;
 mod control;

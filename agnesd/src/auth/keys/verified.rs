@@ -16,10 +16,13 @@ const MOST: usize = 256;
 
 /// The tokens, in parts so that callers rarely wait for each other.
 #[derive(Default)]
-pub(super) struct Verified([Mutex<HashMap<Box<str>, (Claims, i64)>>; PARTS]);
+pub(super) struct Verified([Part; PARTS]);
+
+/// What each token says, and when it ends.
+type Part = Mutex<HashMap<Box<str>, (Claims, i64)>>;
 
 impl Verified {
-    fn part(&self, token: &str) -> Option<&Mutex<HashMap<Box<str>, (Claims, i64)>>> {
+    fn part(&self, token: &str) -> Option<&Part> {
         // the end of a signature is as good as a hash
         let last = token.bytes().rev().take(4);
         let sum: usize = last.map(usize::from).sum();

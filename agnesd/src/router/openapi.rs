@@ -1,0 +1,207 @@
+//! The OpenAPI document of everything that the router serves.
+//!
+//! Always true: an operation says who may call it as the route's own [`Access`] does; a route that is missing here, or one
+//! here that is not routed, fails a test.
+//!
+//! Does not: describe the control socket.
+
+use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+
+use super::{Entry, Table};
+use crate::auth::access::Access;
+use crate::error::Problem;
+use crate::routes::{
+    account, audit, bootstrap, config, detailed, docs, groups, health, jobs, mappings, roles,
+    sessions, tokens, users, version,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Agnes",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(Problem)),
+    paths(
+        health::health,
+        health::live,
+        health::ready,
+        detailed::detailed,
+        version::version,
+        docs::openapi,
+        docs::page,
+        docs::style,
+        bootstrap::bootstrap,
+        sessions::sign_in,
+        sessions::refresh,
+        sessions::use_link,
+        sessions::sign_out,
+        sessions::sign_out_everywhere,
+        account::change_password,
+        account::me,
+        tokens::list,
+        tokens::create,
+        tokens::revoke,
+        users::list,
+        users::create,
+        users::show,
+        users::change,
+        users::remove,
+        users::disable,
+        users::enable,
+        groups::list,
+        groups::create,
+        groups::show,
+        groups::change,
+        groups::remove,
+        groups::disable,
+        groups::enable,
+        groups::members,
+        groups::add_member,
+        groups::remove_member,
+        roles::list,
+        roles::create,
+        roles::change,
+        roles::remove,
+        roles::disable,
+        roles::enable,
+        mappings::list,
+        mappings::create,
+        mappings::change,
+        mappings::remove,
+        mappings::disable,
+        mappings::enable,
+        audit::page,
+        jobs::list,
+        jobs::run,
+        config::list,
+        config::show,
+        config::set,
+    )
+)]
+struct Api;
+
+/// The document, with who may call taken from `table`.
+pub(crate) fn document(table: &Table) -> Document {
+    let mut document = Api::openapi();
+    crate::app::VERSION.clone_into(&mut document.info.version);
+    document.info.description =
+        Some("Errors are problem documents (RFC 9457) with the request's id.".to_owned());
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("bearer", bearer);
+    for entry in table.entries() {
+        if let Some(operation) = document
+            .paths
+            .paths
+            .get_mut(entry.path)
+            .and_then(|item| operation(item, entry))
+        {
+            describe(operation, entry);
+        }
+    }
+    document
+}
+
+/// As it is published: JSON with a line's end.
+pub(crate) fn json(document: &Document) -> String {
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn operation<'a>(item: &'a mut PathItem, entry: &Entry) -> Option<&'a mut Operation> {
+    let operation = match entry.method.as_str() {
+        "GET" => &mut item.get,
+        "PUT" => &mut item.put,
+        "POST" => &mut item.post,
+        "PATCH" => &mut item.patch,
+        "DELETE" => &mut item.delete,
+        _ => return None,
+    };
+    operation.as_mut()
+}
+
+/// Who may call, and what everybody else is answered.
+fn describe(operation: &mut Operation, entry: &Entry) {
+    let who = entry.access.words();
+    let text = operation.description.take().or(operation.summary.clone());
+    operation.description = Some(match text {
+        Some(text) => format!("{text}\n\nWho may call: {who}."),
+        None => format!("Who may call: {who}."),
+    });
+    operation.operation_id = Some(format!(
+        "{}{}",
+        entry.method.as_str().to_lowercase(),
+        entry.path.replace(['/', '-', '.', '{', '}'], "_")
+    ));
+    operation.tags = Some(vec![tag(entry.path).to_owned()]);
+    let mut problems = vec![("429", "too many calls in a minute")];
+    if entry.access != Access::Anyone {
+        operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
+            "bearer",
+            [],
+        )]);
+        problems.push(("401", "no valid credential"));
+        problems.push(("403", "not for this caller"));
+    }
+    for (status, what) in problems {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(what)
+            .content("application/problem+json", content)
+            .build();
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(status.to_owned())
+            .or_insert(RefOr::T(response));
+    }
+}
+
+fn tag(path: &str) -> &'static str {
+    match path {
+        _ if path.starts_with("/auth/") => "signing in",
+        "/api/users" | "/api/groups" | "/api/roles" | "/api/group-mappings" => "people",
+        _ if [
+            "/api/users/",
+            "/api/groups/",
+            "/api/roles/",
+            "/api/group-mappings/",
+        ]
+        .iter()
+        .any(|start| path.starts_with(start)) =>
+        {
+            "people"
+        }
+        "/api/audit" | "/api/jobs" => "operating",
+        _ if path.starts_with("/api/admin/") || path.starts_with("/api/jobs/") => "operating",
+        _ => "about the server",
+    }
+}
+
+/// Every method and path of the document.
+#[cfg(test)]
+pub(super) fn operations(document: &Document) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (path, item) in &document.paths.paths {
+        for (method, there) in [
+            ("GET", item.get.is_some()),
+            ("PUT", item.put.is_some()),
+            ("POST", item.post.is_some()),
+            ("PATCH", item.patch.is_some()),
+            ("DELETE", item.delete.is_some()),
+        ] {
+            if there {
+                all.push((method.to_owned(), path.clone()));
+            }
+        }
+    }
+    all
+}

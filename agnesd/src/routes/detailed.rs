@@ -1,0 +1,246 @@
+//! How the server is, part by part, for whoever is signed in.
+//!
+//! Always true: a server that cannot write is `unavailable` and answers 503, whatever else is well (W01); `degraded` still
+//! serves and answers 200.
+//!
+//! Does not: reveal paths, keys or other callers.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use nix::sys::statvfs::statvfs;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+
+use crate::app::{App, COMMIT, VERSION};
+
+/// A disk with less is degraded: this share of it, and at least this many bytes.
+const FREE_SHARE: u64 = 20;
+const FREE_BYTES: u64 = 256 << 20;
+/// A leaf that ends sooner is degraded, in days.
+const LEAF_DAYS: i64 = 14;
+
+/// How one part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    /// Not in use.
+    Off,
+    /// As it should be.
+    Ok,
+    /// Serves, and wants a look.
+    Degraded,
+    /// Does not serve.
+    Unavailable,
+}
+
+/// The whole.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Detailed {
+    /// The worst of its services.
+    #[schema(inline)]
+    status: Health,
+    /// This build's version.
+    #[schema(value_type = String)]
+    version: &'static str,
+    /// What was released.
+    #[schema(inline)]
+    release: Release,
+    /// The schema's version.
+    schema: u32,
+    /// Seconds since it was started.
+    uptime_secs: u64,
+    /// Its parts.
+    #[schema(inline)]
+    services: Services,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Release {
+    /// The commit, if the build knew it.
+    #[schema(value_type = Option<String>)]
+    commit: Option<&'static str>,
+    /// The image's digest, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Services {
+    #[schema(inline)]
+    store: Store,
+    #[schema(inline)]
+    scheduler: Scheduler,
+    #[schema(inline)]
+    disk: Disk,
+    #[schema(inline)]
+    tls: Tls,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Store {
+    #[schema(inline)]
+    status: Health,
+    /// `open` or `held`.
+    #[schema(value_type = String)]
+    writes: &'static str,
+    file_bytes: u64,
+    wal_bytes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Scheduler {
+    /// Off: no secret is set, so nobody can call as the scheduler; jobs run all the same.
+    #[schema(inline)]
+    status: Health,
+    jobs_running: usize,
+    /// Jobs whose last run did not succeed.
+    failing: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Disk {
+    #[schema(inline)]
+    status: Health,
+    free_bytes: u64,
+    total_bytes: u64,
+    free_inodes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Tls {
+    /// Off: this server terminates no TLS.
+    #[schema(inline)]
+    status: Health,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days_left: Option<i64>,
+}
+
+/// How the server is, part by part.
+#[utoipa::path(get, path = "/api/health/detailed", responses(
+    (status = 200, body = Detailed), (status = 503, body = Detailed, description = "it cannot write"),
+))]
+pub(crate) async fn detailed(State(app): State<Arc<App>>) -> Response {
+    let services = Services {
+        store: store(&app).await,
+        scheduler: scheduler(&app),
+        disk: disk(&app),
+        tls: tls(&app),
+    };
+    let parts = [
+        services.store.status,
+        services.scheduler.status,
+        services.disk.status,
+        services.tls.status,
+    ];
+    let status = parts
+        .into_iter()
+        .max()
+        .unwrap_or(Health::Ok)
+        .max(Health::Ok);
+    let code = if status == Health::Unavailable {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    let detailed = Detailed {
+        status,
+        version: VERSION,
+        release: Release {
+            commit: COMMIT,
+            digest: app.settings.server.image_digest.clone(),
+        },
+        schema: app.store.schema(),
+        uptime_secs: app.started.elapsed().as_secs(),
+        services,
+    };
+    (code, Json(detailed)).into_response()
+}
+
+async fn store(app: &App) -> Store {
+    let figures = app.store.figures();
+    Store {
+        status: if app.can_write().await {
+            Health::Ok
+        } else {
+            Health::Unavailable
+        },
+        writes: if app.store.held().is_some() {
+            "held"
+        } else {
+            "open"
+        },
+        file_bytes: figures.file_bytes,
+        wal_bytes: figures.wal_bytes,
+    }
+}
+
+fn scheduler(app: &App) -> Scheduler {
+    let directory = app.store.directory();
+    let failing = app.jobs.all().iter().filter(|spec| {
+        let job = directory.job(&spec.name);
+        job.is_some_and(|job| job.consecutive_failures > 0)
+    });
+    let failing: Vec<String> = failing.map(|spec| spec.name.clone()).collect();
+    Scheduler {
+        status: match (app.keys.has_scheduler(), failing.is_empty()) {
+            (_, false) => Health::Degraded,
+            (true, true) => Health::Ok,
+            (false, true) => Health::Off,
+        },
+        jobs_running: app.jobs.running().len(),
+        failing,
+    }
+}
+
+fn disk(app: &App) -> Disk {
+    let Ok(disk) = statvfs(&app.settings.state_dir) else {
+        return Disk {
+            status: Health::Degraded,
+            free_bytes: 0,
+            total_bytes: 0,
+            free_inodes: 0,
+        };
+    };
+    let block = disk.fragment_size();
+    let (free, total) = (disk.blocks_available() * block, disk.blocks() * block);
+    let enough = free >= FREE_BYTES && free >= total / FREE_SHARE;
+    Disk {
+        status: if enough { Health::Ok } else { Health::Degraded },
+        free_bytes: free,
+        total_bytes: total,
+        free_inodes: disk.files_available(),
+    }
+}
+
+fn tls(app: &App) -> Tls {
+    let Some(leaf) = app.tls.as_ref().map(|tls| tls.leaf()) else {
+        return Tls {
+            status: Health::Off,
+            sha256: None,
+            not_after: None,
+            days_left: None,
+        };
+    };
+    let end = OffsetDateTime::parse(&leaf.not_after, &Rfc3339).ok();
+    let days_left = end.map(|end| (end - agnes_store::clock::now()).whole_days());
+    Tls {
+        status: if days_left.is_some_and(|days| days >= LEAF_DAYS) {
+            Health::Ok
+        } else {
+            Health::Degraded
+        },
+        sha256: Some(leaf.sha256),
+        not_after: Some(leaf.not_after),
+        days_left,
+    }
+}
