@@ -37,6 +37,7 @@ pub struct Snapshot {
 
 impl Store {
     /// Copies the database into the directory `dir`, which must not exist; its parent is made when only that is missing.
+    /// One at a time, each to its end: what an earlier one left unfinished is removed.
     ///
     /// # Errors
     /// [`Error::Exists`]; [`Error::Engine`] when the copy cannot be made or does not prove: nothing is left of it then.
@@ -51,6 +52,7 @@ impl Store {
         let mut part = dir.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
+        sweep(parent);
         clear(&part).map_err(|e| failed(&part, e))?;
         durable::directory(&part).map_err(|e| failed(&part, e))?;
         let made = self.copy_into(&part).await;
@@ -79,7 +81,16 @@ impl Store {
             .writer
             .alone(move |state| {
                 let began = Instant::now();
-                state.connection.execute_batch("CHECKPOINT agnes")?;
+                state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
+                // forced: see Store::checkpoint. The copy is of the file alone: nothing may be left outside of it
+                let mut wal = from.as_os_str().to_owned();
+                wal.push(".wal");
+                let left = durable::bytes(Path::new(&wal));
+                if !matches!(left, Ok(0)) {
+                    return Err(Error::Engine(format!(
+                        "snapshot: the write-ahead log is not empty after a checkpoint: {left:?}"
+                    )));
+                }
                 let copied = copy(&options, &from, &target).map_err(Error::Engine)?;
                 let pause = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Ok((copied, pause))
@@ -103,7 +114,18 @@ impl Store {
     }
 }
 
-/// Removes what an earlier attempt left: one file in one directory.
+/// Removes what a kill left unfinished under other names, as far as it is ours: no snapshot's name ends in `.part`.
+fn sweep(parent: &Path) {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let unfinished = path.extension().is_some_and(|e| e == "part") && path.is_dir();
+        if unfinished && let Err(e) = clear(&path) {
+            tracing::warn!("{}: {e}; it stays", path.display());
+        }
+    }
+}
+
+/// Removes one unfinished copy: a file in a directory of its own.
 fn clear(part: &Path) -> std::io::Result<()> {
     durable::remove(&part.join(DATABASE))?;
     match std::fs::remove_dir(part) {

@@ -344,7 +344,8 @@ impl Store {
         }
     }
 
-    /// Folds the WAL into the file.
+    /// Folds the WAL into the file, after the reads that are under way: without FORCE the engine refuses now and then
+    /// while there are any.
     ///
     /// # Errors
     /// [`Error::Engine`].
@@ -352,7 +353,7 @@ impl Store {
         self.writer
             .alone(|state| {
                 let begun = Instant::now();
-                state.connection.execute_batch("CHECKPOINT agnes")?;
+                state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
                 state.published.took("checkpoint", begun);
                 Ok(())
             })

@@ -75,7 +75,7 @@ pub(crate) struct App {
     /// Set by the router that is made over this value.
     pub(crate) documents: OnceLock<Documents>,
     /// Held while a snapshot is made: one at a time.
-    pub(crate) snapshots: Mutex<()>,
+    pub(crate) snapshots: Arc<Mutex<()>>,
     draining: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
 }
@@ -113,7 +113,7 @@ impl App {
             started: Instant::now(),
             tls,
             documents: OnceLock::new(),
-            snapshots: Mutex::new(()),
+            snapshots: Arc::new(Mutex::new(())),
             draining: AtomicBool::new(false),
             probed: Mutex::new(None),
         })

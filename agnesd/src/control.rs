@@ -103,17 +103,21 @@ impl Socket {
         Ok(Self { listener, path })
     }
 
-    /// Answers until `stop` changes, then removes the socket.
-    pub(crate) async fn serve(self, app: Arc<App>, mut stop: watch::Receiver<()>) {
+    /// Answers until `stop` changes, removes the socket and finishes what is in flight. Holds a copy of `stop` until then,
+    /// as every connection does, so that the stop's own deadline counts here too.
+    pub(crate) async fn serve(self, app: Arc<App>, stop: watch::Receiver<()>) {
         let service = router(app).into_make_service_with_connect_info::<Peer>();
+        let (path, mut stopping) = (self.path.clone(), stop.clone());
         let stopped = async move {
-            let _ = stop.changed().await;
+            let _ = stopping.changed().await;
+            // now, not at the end: what is in flight may be cut off
+            let _ = std::fs::remove_file(&path);
         };
         let served = axum::serve(self.listener, service).with_graceful_shutdown(stopped);
         if let Err(e) = served.await {
             tracing::error!("{}: {e}", self.path.display());
         }
-        let _ = std::fs::remove_file(&self.path);
+        drop(stop);
     }
 }
 

@@ -106,7 +106,8 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
         let routes = metrics::router(Arc::clone(&app.metrics));
         accepting.spawn(listener.accept(routes, stopping.clone()));
     }
-    accepting.spawn(control.serve(Arc::clone(&app), stopping.clone()));
+    // not among those that only accept: it ends when its last request does, which the drain bounds
+    tokio::spawn(control.serve(Arc::clone(&app), stopping.clone()));
     drop(stopping);
     scheduler::start(&app, routes).await;
     let upkeep = tokio::spawn(contents::keep_up(Arc::clone(&app)));

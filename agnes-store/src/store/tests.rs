@@ -134,7 +134,7 @@ async fn one_refused_act_costs_its_batch_nothing() {
     let store = place.open();
     store.ensure(&[]).await.unwrap();
     let mut tries = tokio::task::JoinSet::new();
-    for n in 0..200 {
+    for n in 0..40 {
         let store = Arc::clone(&store);
         // every second address is taken twice
         tries.spawn(async move {
@@ -231,5 +231,45 @@ async fn refusals_of_one_address_kind_and_minute_share_a_row_and_are_seen_at_onc
     let (rows, _) = store.audit_page(filter, None, 10).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
     assert!(rows.iter().all(|row| row.seq > 0));
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn s05_a_checkpoint_succeeds_whoever_reads_and_writes_meanwhile_and_ends_no_read() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped =
+        |stop: &Arc<std::sync::atomic::AtomicBool>| stop.load(std::sync::atomic::Ordering::Relaxed);
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (reader, stop_reading) = (Arc::clone(&store), Arc::clone(&stop));
+        busy.spawn(async move {
+            while !stopped(&stop_reading) {
+                reader
+                    .audit_page(Filter::default(), None, 1000)
+                    .await
+                    .unwrap();
+            }
+        });
+        let (writer, stop_writing) = (Arc::clone(&store), Arc::clone(&stop));
+        busy.spawn(async move {
+            while !stopped(&stop_writing) {
+                writer
+                    .record(origin(), Event::done("test.done", "test"))
+                    .await
+                    .unwrap();
+            }
+        });
+    }
+    for n in 0..40 {
+        let done = store.checkpoint().await;
+        assert!(done.is_ok(), "checkpoint {n}: {done:?}");
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    while let Some(ended) = busy.join_next().await {
+        ended.unwrap();
+    }
     close(store).await;
 }

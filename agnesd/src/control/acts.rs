@@ -10,6 +10,7 @@ use std::sync::Arc;
 use agnes_store::audit::{Event, Outcome};
 use agnes_store::{Hold, Snapshot, clock};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -130,17 +131,22 @@ pub(super) async fn snapshot(
             "a snapshot's name is [A-Za-z0-9][A-Za-z0-9._-]{0,127} and does not end in .part",
         ));
     }
-    let _one = app
-        .snapshots
-        .try_lock()
+    let one = Arc::clone(&app.snapshots)
+        .try_lock_owned()
         .map_err(|_| Problem::conflict("a snapshot is being made").because("snapshot-running"))?;
-    let dir = app.snapshots_dir().join(&name);
-    let snapshot = app.store.snapshot(&dir).await?;
-    let event = Event::done("snapshot.created", format!("snapshot:{name}"))
-        .with("sha256", snapshot.sha256.clone())
-        .with("pause_ms", snapshot.pause_ms);
-    app.store.record(origin, event).await?;
-    Ok(Json(Made { name, snapshot }))
+    // a task of its own: a caller that goes away must not let a second one begin beside the child that still copies
+    let made = tokio::spawn(async move {
+        let _one = one;
+        let dir = app.snapshots_dir().join(&name);
+        let snapshot = app.store.snapshot(&dir).await?;
+        let event = Event::done("snapshot.created", format!("snapshot:{name}"))
+            .with("sha256", snapshot.sha256.clone())
+            .with("pause_ms", snapshot.pause_ms);
+        app.store.record(origin, event).await?;
+        Ok(Json(Made { name, snapshot }))
+    });
+    made.await
+        .map_err(|crash| Problem::internal(&format!("snapshot: {crash}")))?
 }
 
 /// Who holds writes.
@@ -177,8 +183,8 @@ pub(super) async fn hold(
     Ok(Json(hold))
 }
 
-/// Which hold ends.
-#[derive(Deserialize)]
+/// Which hold ends; no id, or no body at all: whichever there is.
+#[derive(Default, Deserialize)]
 pub(super) struct Releasing {
     id: Option<String>,
 }
@@ -187,8 +193,14 @@ pub(super) struct Releasing {
 pub(super) async fn release(
     State(app): State<Arc<App>>,
     Operator(origin): Operator,
-    Body(releasing): Body<Releasing>,
+    body: Bytes,
 ) -> Answer<Json<Value>> {
+    let releasing: Releasing = if body.is_empty() {
+        Releasing::default()
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|_| Problem::bad_request("the body is not {} or {\"id\": \"…\"}"))?
+    };
     let released = app.store.release(releasing.id).await.map_err(by_another)?;
     app.metrics.writes_held(false);
     if let Some(hold) = &released {

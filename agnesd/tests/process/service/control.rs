@@ -1,6 +1,8 @@
 //! The control socket: who is answered, the hold, snapshots, links, keys.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -363,4 +365,108 @@ async fn keys_are_taken_up_again_by_the_socket_too() {
     );
     let (_, audit) = control.get("/v1/audit?action=keys.reloaded").await;
     assert_eq!(audit["items"].as_array().unwrap().len(), 2);
+}
+
+/// A head on the socket whose body never comes whole.
+fn half_a_request(place: &Place) -> UnixStream {
+    let mut stream = UnixStream::connect(socket(place)).unwrap();
+    let head =
+        "POST /v1/writes/hold HTTP/1.1\r\nHost: control\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}Content-Length: 50\r\n\r\n{{").unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_on_the_socket_that_never_ends_holds_a_stop_no_longer_than_the_drain() {
+    let place = Place::new();
+    let deployment = place.path().join("deployment");
+    std::fs::create_dir(&deployment).unwrap();
+    std::fs::write(deployment.join("agnes.toml"), "[server]\ndrain = \"1s\"\n").unwrap();
+    let mut server = place.start_with(|command| {
+        usual(command);
+        command.env("AGNES_DIR", &deployment);
+    });
+    let control = Control::of(&place);
+    let _half = half_a_request(&place);
+    // the server has accepted both once it answers the later one
+    assert_eq!(control.get("/v1/state").await.0, 200);
+    drop(control);
+    server.signal(Signal::SIGTERM);
+    let status = server.wait(PATIENCE);
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    assert!(
+        server.log().contains("were cut off after 1s"),
+        "{}",
+        server.log()
+    );
+    assert!(!socket(&place).exists(), "the socket goes all the same");
+
+    // the same, hurried by a second signal
+    let mut server = place.start_with(usual);
+    let _half = half_a_request(&place);
+    assert_eq!(Control::of(&place).get("/v1/state").await.0, 200);
+    server.signal(Signal::SIGTERM);
+    server.until_logged("listeners close");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(PATIENCE).code(), Some(1), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_whose_caller_went_away_ends_and_is_never_joined_by_another() {
+    let place = Place::new();
+    let (mut server, _, admin) = started(&place).await;
+    let control = Control::of(&place);
+    let snapshots = place.state().join("snapshots");
+    // what a killed server would leave, and what is not ours
+    std::fs::create_dir_all(snapshots.join("old.part")).unwrap();
+    std::fs::write(snapshots.join("old.part/system.duckdb"), "half").unwrap();
+    std::fs::write(snapshots.join("notes.part"), "a person's").unwrap();
+    let mut first = UnixStream::connect(socket(&place)).unwrap();
+    let body = json!({"name": "one"}).to_string();
+    let head = "POST /v1/snapshot HTTP/1.1\r\nHost: control\r\nContent-Type: application/json\r\n";
+    write!(first, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let begun = snapshots.join("one.part");
+    let end = std::time::Instant::now() + PATIENCE;
+    while !begun.exists() {
+        assert!(std::time::Instant::now() < end, "{}", server.log());
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    drop(first);
+    // until the abandoned one has ended, every other is told so; then it is there, whole
+    let mut met = 0;
+    loop {
+        let (status, said) = control.post("/v1/snapshot", json!({"name": "one"})).await;
+        assert_eq!(status, 409, "{said}");
+        if said["reason"] != "snapshot-running" {
+            break;
+        }
+        met += 1;
+        assert!(std::time::Instant::now() < end, "{}", server.log());
+    }
+    assert!(met > 0, "it was still being made");
+    assert!(snapshots.join("one/system.duckdb").is_file() && !begun.exists());
+    assert!(!snapshots.join("old.part").exists() && snapshots.join("notes.part").exists());
+    assert_eq!(admin.audit("snapshot.created").await.len(), 1);
+    assert_eq!(
+        control.post("/v1/snapshot", json!({"name": "two"})).await.0,
+        200
+    );
+    assert_eq!(server.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_needs_no_body_and_one_that_is_not_understood_releases_nothing() {
+    let place = Place::new();
+    let (_server, _, _) = started(&place).await;
+    let control = Control::of(&place);
+    let held = control.post("/v1/writes/hold", json!({"id": "u1"})).await;
+    assert_eq!(held.0, 200);
+    let release = || control.0.post("http://control/v1/writes/release");
+    for odd in ["u1", "{\"id\": 1}", "[]x"] {
+        let status = release().body(odd).send().await.unwrap().status();
+        assert_eq!(status.as_u16(), 400, "{odd}");
+    }
+    assert_eq!(control.get("/v1/state").await.1["writes"], "held");
+    assert_eq!(release().send().await.unwrap().status().as_u16(), 200);
+    assert_eq!(control.get("/v1/state").await.1["writes"], "open");
 }
