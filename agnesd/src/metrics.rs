@@ -78,7 +78,7 @@ impl Metrics {
             )?,
             tokens_issued: counter(
                 "agnes_tokens_issued_total",
-                "Tokens handed out, by kind.",
+                "Tokens handed out: for a password (session), a refresh token, a one-time link, or as a personal one.",
                 &["kind"],
             )?,
             query_duration: histogram(
@@ -141,7 +141,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A token of `kind` (`access`, `refresh`, `pat`…) was handed out.
+    /// A token of `kind` (`session`, `refresh`, `link`, `personal`) was handed out.
     pub(crate) fn token_issued(&self, kind: &str) {
         self.tokens_issued.with_label_values(&[kind]).inc();
     }

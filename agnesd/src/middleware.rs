@@ -29,6 +29,8 @@ mod security_headers;
 
 use cors::Origins;
 
+pub(crate) use limit::is_never_limited;
+
 /// Longest address, in bytes: path and query, and the host where a client puts it into the request line.
 const MAX_URL: usize = 8 * 1024;
 

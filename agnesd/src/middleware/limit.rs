@@ -19,6 +19,11 @@ use crate::limits::Key;
 /// What is never limited.
 const EXEMPT: [&str; 4] = ["/api/health", "/api/health/detailed", "/healthz", "/readyz"];
 
+/// Whether calls of this path are not counted.
+pub(crate) fn is_never_limited(path: &str) -> bool {
+    EXEMPT.contains(&path)
+}
+
 /// Counts a call; `Some`: it is one too many.
 pub(super) fn refuse(
     app: &App,
@@ -26,7 +31,7 @@ pub(super) fn refuse(
     caller: &Caller,
     address: Option<ClientAddress>,
 ) -> Option<Response> {
-    if EXEMPT.contains(&path) {
+    if is_never_limited(path) {
         return None;
     }
     let key = match (caller.principal(), address) {

@@ -1,6 +1,6 @@
 //! The OpenAPI document of everything that the router serves.
 //!
-//! Always true: an operation says who may call it as the route's own [`Access`] does; a route that is missing here, or one
+//! Always true: every refusal is a problem document, every answer has a description; an operation says who may call it as the route's own [`Access`] does; a route that is missing here, or one
 //! here that is not routed, fails a test.
 //!
 //! Does not: describe the control socket.
@@ -8,11 +8,12 @@
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder, Server};
 
 use super::{Entry, Table};
 use crate::auth::access::Access;
 use crate::error::Problem;
+use crate::middleware;
 use crate::routes::{
     account, audit, bootstrap, config, detailed, docs, groups, health, jobs, mappings, roles,
     sessions, tokens, users, version,
@@ -90,6 +91,7 @@ pub(crate) fn document(table: &Table) -> Document {
     crate::app::VERSION.clone_into(&mut document.info.version);
     document.info.description =
         Some("Errors are problem documents (RFC 9457) with the request's id.".to_owned());
+    document.servers = Some(vec![Server::new("/")]);
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document
         .components
@@ -141,7 +143,10 @@ fn describe(operation: &mut Operation, entry: &Entry) {
         entry.path.replace(['/', '-', '.', '{', '}'], "_")
     ));
     operation.tags = Some(vec![tag(entry.path).to_owned()]);
-    let mut problems = vec![("429", "too many calls in a minute")];
+    let mut problems = Vec::new();
+    if !middleware::is_never_limited(entry.path) {
+        problems.push(("429", "too many calls in a minute"));
+    }
     if entry.access != Access::Anyone {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
             "bearer",
@@ -150,19 +155,36 @@ fn describe(operation: &mut Operation, entry: &Entry) {
         problems.push(("401", "no valid credential"));
         problems.push(("403", "not for this caller"));
     }
+    let responses = &mut operation.responses.responses;
     for (status, what) in problems {
-        let content = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name("Problem")))
-            .build();
-        let response = ResponseBuilder::new()
-            .description(what)
-            .content("application/problem+json", content)
-            .build();
-        let responses = &mut operation.responses.responses;
+        let response = ResponseBuilder::new().description(what).build();
         responses
             .entry(status.to_owned())
             .or_insert(RefOr::T(response));
     }
+    let problem = RefOr::T(Content::new(Some(Ref::from_schema_name("Problem"))));
+    for (status, response) in responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        if response.description.is_empty() {
+            in_words(status).clone_into(&mut response.description);
+        }
+        // what was annotated with a body of its own keeps it
+        let refuses = response.content.values().all(|content| *content == problem);
+        if refuses && status.starts_with(['4', '5']) {
+            response.content.clear();
+            let kind = "application/problem+json".to_owned();
+            response.content.insert(kind, problem.clone());
+        }
+    }
+}
+
+/// For an answer of which the annotation says no more; OpenAPI wants a description of each.
+fn in_words(status: &str) -> &'static str {
+    let status = axum::http::StatusCode::from_bytes(status.as_bytes()).ok();
+    let words = status.and_then(|status| status.canonical_reason());
+    words.unwrap_or("An answer")
 }
 
 fn tag(path: &str) -> &'static str {

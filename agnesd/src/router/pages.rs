@@ -151,10 +151,11 @@ pub(super) fn callers() -> Vec<(&'static str, Caller, Option<&'static str>)> {
         ("job operator", known(false, session()), Some(JOB_OPERATOR)),
         ("admin", known(true, session()), None),
         ("member's token: read", known(false, token("read")), None),
-        ("write", known(false, token("write")), None),
+        ("member's token: write", known(false, token("write")), None),
+        ("member's token: admin", known(false, token("admin")), None),
         ("admin's token: read", known(true, token("read")), None),
-        ("write", known(true, token("write")), None),
-        ("admin", known(true, token("admin")), None),
+        ("admin's token: write", known(true, token("write")), None),
+        ("admin's token: admin", known(true, token("admin")), None),
         ("scheduler", known(true, Credential::Scheduler), None),
     ]
 }

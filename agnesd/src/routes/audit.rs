@@ -43,6 +43,7 @@ pub(crate) struct Wanted {
 
 /// One row.
 #[derive(Serialize, ToSchema)]
+#[schema(as = AuditRow)]
 pub(crate) struct Shown {
     /// Its name.
     #[schema(value_type = String)]

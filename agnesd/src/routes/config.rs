@@ -24,6 +24,7 @@ const KEYS: [&str; 2] = ["data_source_url", "alert_webhook_url"];
 
 /// A value that is wanted.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = SettingValue)]
 pub(crate) struct Wanted {
     /// An absolute http or https URL; empty: not set.
     value: String,
@@ -31,6 +32,7 @@ pub(crate) struct Wanted {
 
 /// A setting as administrators see it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Setting)]
 pub(crate) struct Shown {
     /// Its name.
     key: String,

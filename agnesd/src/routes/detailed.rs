@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
@@ -163,7 +164,8 @@ pub(crate) async fn detailed(State(app): State<Arc<App>>) -> Response {
         uptime_secs: app.started.elapsed().as_secs(),
         services,
     };
-    (code, Json(detailed)).into_response()
+    // about now: no cache may repeat it
+    (code, [(CACHE_CONTROL, "no-store")], Json(detailed)).into_response()
 }
 
 async fn store(app: &App) -> Store {

@@ -23,6 +23,7 @@ use crate::request::{Asker, Body};
 
 /// A group that is wanted.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewGroup)]
 pub(crate) struct Wanted {
     /// Unique.
     name: String,
@@ -32,6 +33,7 @@ pub(crate) struct Wanted {
 
 /// Off or on.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = GroupChange)]
 pub(crate) struct Change {
     /// A disabled group gives nothing to its members.
     disabled: bool,
@@ -39,6 +41,7 @@ pub(crate) struct Change {
 
 /// A group as administrators see it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Group)]
 pub(crate) struct Shown {
     /// Its name for programs.
     #[schema(value_type = String)]

@@ -18,6 +18,7 @@ use crate::error::Problem;
 
 /// A probe's answer.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ProbeStatus)]
 pub(crate) struct Status {
     /// `ok`, `live` or `ready`.
     #[schema(value_type = String)]

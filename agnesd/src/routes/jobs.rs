@@ -21,6 +21,7 @@ use crate::request::Asker;
 
 /// A job and its last run.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 pub(crate) struct Shown {
     name: String,
     schedule: String,
@@ -53,6 +54,7 @@ pub(crate) struct Shown {
 
 /// A run that began.
 #[derive(Serialize, ToSchema)]
+#[schema(as = StartedJob)]
 pub(crate) struct Started {
     #[schema(value_type = String)]
     status: &'static str,

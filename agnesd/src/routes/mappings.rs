@@ -23,6 +23,7 @@ use crate::request::{Asker, Body};
 
 /// A mapping that is wanted.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewGroupMapping)]
 pub(crate) struct Wanted {
     /// The outside group's id.
     external_id: String,
@@ -32,6 +33,7 @@ pub(crate) struct Wanted {
 
 /// Off or on.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = GroupMappingChange)]
 pub(crate) struct Change {
     /// A disabled mapping gives nothing.
     disabled: bool,
@@ -39,6 +41,7 @@ pub(crate) struct Change {
 
 /// A mapping as administrators see it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = GroupMapping)]
 pub(crate) struct Shown {
     /// Its name.
     #[schema(value_type = String)]

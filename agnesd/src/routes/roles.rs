@@ -22,6 +22,7 @@ use crate::request::{Asker, Body};
 
 /// A role that is wanted.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewRole)]
 pub(crate) struct Wanted {
     /// `lower_snake_case`.
     name: String,
@@ -32,6 +33,7 @@ pub(crate) struct Wanted {
 
 /// Off or on.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = RoleChange)]
 pub(crate) struct Change {
     /// A disabled role gives nothing.
     disabled: bool,
@@ -39,6 +41,7 @@ pub(crate) struct Change {
 
 /// A role as administrators see it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Role)]
 pub(crate) struct Shown {
     /// Its name.
     name: String,

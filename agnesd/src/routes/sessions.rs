@@ -95,7 +95,7 @@ pub(crate) async fn sign_in(
             clock::now() + REFRESH,
         )
         .await?;
-    tokens(&app, &session, user, &secret)
+    tokens(&app, &session, user, &secret, "session")
 }
 
 /// A refresh token.
@@ -133,7 +133,7 @@ pub(crate) async fn refresh(
         )
         .await;
     match refreshed {
-        Ok(Refreshed::Session(session, user)) => tokens(&app, &session, &user, &next),
+        Ok(Refreshed::Session(session, user)) => tokens(&app, &session, &user, &next, "refresh"),
         Ok(Refreshed::Reused) | Err(agnes_store::Error::Credential) => Err(refused()),
         Err(other) => Err(other.into()),
     }
@@ -166,7 +166,7 @@ pub(crate) async fn use_link(
         )
         .await;
     match used {
-        Ok((session, user)) => tokens(&app, &session, &user, &secret),
+        Ok((session, user)) => tokens(&app, &session, &user, &secret, "link"),
         Err(agnes_store::Error::Credential) => {
             app.store.refused(&asker.origin, "link", "auth.magic");
             Err(Problem::wrong_credentials())
@@ -206,7 +206,14 @@ fn split(refresh_token: &str) -> Option<(Id, &str)> {
     Some((id.parse().ok()?, secret))
 }
 
-fn tokens(app: &App, session: &Session, user: &User, secret: &str) -> Answer<Response> {
+/// `kind` is what the metrics count the pair under: what it was given for.
+fn tokens(
+    app: &App,
+    session: &Session,
+    user: &User,
+    secret: &str,
+    kind: &'static str,
+) -> Answer<Response> {
     let claims = Claims {
         sub: user.id,
         sid: session.id,
@@ -222,6 +229,7 @@ fn tokens(app: &App, session: &Session, user: &User, secret: &str) -> Answer<Res
         expires_in: ACCESS_SECS,
         refresh_token: format!("{}.{secret}", session.id),
     };
+    app.metrics.token_issued(kind);
     // RFC 6749 section 5.1: no cache may keep it
     Ok(([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response())
 }

@@ -32,6 +32,7 @@ const USUAL_DAYS: i64 = 90;
 
 /// A token that is wanted.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewToken)]
 pub(crate) struct Wanted {
     /// For its owner to know it by.
     name: String,
@@ -44,6 +45,7 @@ pub(crate) struct Wanted {
 
 /// A token as its owner sees it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub(crate) struct Shown {
     /// Its name for programs.
     #[schema(value_type = String)]
@@ -123,6 +125,7 @@ pub(crate) async fn create(
     };
     let user = asker.principal()?.user.id;
     let token = app.store.create_token(asker.origin, user, new).await?;
+    app.metrics.token_issued("personal");
     let shown = Shown::of(&app, &token, Some(secret));
     let headers = [(CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, headers, Json(shown)).into_response())

@@ -24,6 +24,7 @@ use crate::request::{Asker, Body, Params};
 
 /// A user that is wanted.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = NewUser)]
 pub(crate) struct Wanted {
     /// E-mail address.
     email: String,
@@ -39,6 +40,7 @@ pub(crate) struct Wanted {
 
 /// What may be changed of a user.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = UserChange)]
 pub(crate) struct Change {
     /// Disabling ends sessions and revokes tokens at once.
     disabled: Option<bool>,
@@ -48,6 +50,7 @@ pub(crate) struct Change {
 
 /// A user as administrators see it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(crate) struct Shown {
     /// Its name for programs.
     #[schema(value_type = String)]

@@ -1,6 +1,7 @@
 //! The served API as its callers see it: a real process, a real database, real sockets.
 
 mod about;
+mod api;
 mod audit;
 mod bootstrap;
 mod client;

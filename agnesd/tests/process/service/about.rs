@@ -84,7 +84,7 @@ async fn the_figures_count_what_was_done() {
     for line in [
         "agnes_http_requests_total{method=\"POST\",route=\"/api/groups\",status=\"201\"} 1",
         "agnes_audit_events_total{action=\"group.created\",outcome=\"success\"} 1",
-        "agnes_tokens_issued_total{kind=\"issued\"} 1",
+        "agnes_tokens_issued_total{kind=\"session\"} 1",
         "agnes_db_query_duration_seconds_count{kind=\"commit\"}",
         "agnes_store_writes_held 0",
         "process_resident_memory_bytes",
