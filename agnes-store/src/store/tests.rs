@@ -134,7 +134,7 @@ async fn one_refused_act_costs_its_batch_nothing() {
     let store = place.open();
     store.ensure(&[]).await.unwrap();
     let mut tries = tokio::task::JoinSet::new();
-    for n in 0..40 {
+    for n in 0..200 {
         let store = Arc::clone(&store);
         // every second address is taken twice
         tries.spawn(async move {
