@@ -222,7 +222,7 @@ pub(crate) fn flip(path: &Path, at: usize) {
 
 /// Not a test: the process that [`Place::victim`] starts.
 #[test]
-#[ignore = "a process of the other tests"]
+#[ignore = "not a test: a process that Place::victim starts and kills"]
 fn victim() {
     let Some(root) = std::env::var_os("VICTIM_ROOT") else {
         return;
