@@ -9,7 +9,7 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use duckdb::Connection;
@@ -27,6 +27,11 @@ pub(crate) use txn::Txn;
 
 /// The most acts that share a commit: beyond it a batch takes longer than its commit and waiting grows for nothing.
 const BATCH: usize = 256;
+
+/// The part of the last commit's time that is waited for those who were in it.
+const PATIENCE: u32 = 4;
+/// And never longer, however slow the disk is.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
 /// What readers see, exchanged whole after each commit.
 #[derive(Debug, Default)]
@@ -154,30 +159,60 @@ impl Drop for Writer {
 }
 
 fn run(mut state: State, messages: &Receiver<Message>) {
+    let mut last = Committed::default();
     while let Ok(first) = messages.recv() {
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        let mut last = None;
-        // what came while the last commit was under way is there already: that is all the waiting there is
-        while let Some(message) = next {
-            match message {
-                Message::Act(act) => batch.push(act),
-                other => {
-                    last = Some(other);
-                    break;
-                }
-            }
-            next = if batch.len() < BATCH {
-                messages.try_recv().ok()
-            } else {
-                None
-            };
-        }
+        let (batch, other) = gather(first, messages, last);
+        let (acts, begun) = (batch.len(), Instant::now());
         commit(&state, batch);
-        match last {
+        last = Committed {
+            acts,
+            took: begun.elapsed(),
+        };
+        match other {
             Some(Message::Alone(work)) => work(&mut state),
             Some(Message::Stop) => return,
             _ => {}
+        }
+    }
+}
+
+/// The commit before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Committed {
+    acts: usize,
+    took: Duration,
+}
+
+/// The acts that are there, up to the first message that is none, which is returned too.
+///
+/// What came while the last commit was under way is there already. Whoever was answered by it is likely to come again at
+/// once: so many are waited for, at most a part of the time that it took. One that writes alone never waits.
+fn gather(
+    first: Message,
+    messages: &Receiver<Message>,
+    last: Committed,
+) -> (Vec<Box<dyn Act>>, Option<Message>) {
+    let patience = (last.took / PATIENCE).min(LONGEST_WAIT);
+    let until = Instant::now() + patience;
+    let mut batch = Vec::new();
+    let mut next = first;
+    loop {
+        match next {
+            Message::Act(act) => batch.push(act),
+            other => return (batch, Some(other)),
+        }
+        if batch.len() >= BATCH {
+            return (batch, None);
+        }
+        let came = if batch.len() < last.acts {
+            let left = until.saturating_duration_since(Instant::now());
+            messages.recv_timeout(left).ok()
+        } else {
+            messages.try_recv().ok()
+        };
+        match came {
+            Some(message) => next = message,
+            None => return (batch, None),
         }
     }
 }

@@ -8,8 +8,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use agnes_store::Id;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -20,10 +22,10 @@ const SHARDS: usize = 16;
 const KEYS_IN_SHARD: usize = 1024;
 
 /// Who is counted.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
-    /// Somebody who is known, by id.
-    Principal(Arc<str>),
+    /// Somebody who is known.
+    Principal(Id),
     /// Anybody else. Made by [`Key::address`].
     Address(IpAddr),
 }
@@ -182,7 +184,7 @@ impl Counts {
                 let limit = self.limit_of(key);
                 if let Some(retry_after_secs) = window.full_for(limit, now) {
                     found.push(AtLimit {
-                        key: key.clone(),
+                        key: *key,
                         limit,
                         refused: window.refused,
                         retry_after_secs,
@@ -220,7 +222,7 @@ impl Shard {
             return;
         }
         let idle = self.windows.iter().min_by_key(|(_, window)| window.touched);
-        if let Some(key) = idle.map(|(key, _)| key.clone()) {
+        if let Some(key) = idle.map(|(key, _)| *key) {
             self.windows.remove(&key);
         }
     }

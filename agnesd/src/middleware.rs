@@ -69,20 +69,14 @@ impl Edge {
     }
 }
 
-/// `router` behind what asks who calls and how often. One layer, as [`wrap`].
-pub(crate) fn known(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-    router.layer(from_fn_with_state(
-        Arc::clone(app),
-        authenticate::authenticate,
-    ))
-}
-
-/// `router` behind `edge`. One layer, for every request pays for each: the order within it is this file's.
-pub(crate) fn wrap(router: Router, edge: Arc<Edge>) -> Router {
-    router
-        .layer(from_fn_with_state(edge, pass))
-        // axum's own limit of 2 MB would refuse what the settings allow
-        .layer(DefaultBodyLimit::disable())
+/// `router` behind its edge and, within, what asks who calls and how often.
+///
+/// One layer for all: each layer of a router costs every call a boxed future and a copy of everything behind it. axum's own
+/// limit of 2 MB would refuse what the settings allow.
+pub(crate) fn wrap(router: Router, app: &Arc<App>) -> Router {
+    let edge = from_fn_with_state(Arc::new(Edge::of(app)), pass);
+    let callers = from_fn_with_state(Arc::clone(app), authenticate::authenticate);
+    router.layer((DefaultBodyLimit::disable(), edge, callers))
 }
 
 async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {

@@ -13,7 +13,7 @@ use crate::app::{App, Documents};
 use crate::auth::access::Access::{Admin, Anyone, Authenticated, Operator, Person, Session};
 use crate::auth::access::Scope::{self, Read};
 use crate::cli::Document;
-use crate::middleware::{self, Edge};
+use crate::middleware;
 use crate::routes::{
     account, audit, bootstrap, config, detailed, docs, groups, health, jobs, mappings, roles,
     sessions, tokens, unknown, users, version,
@@ -176,11 +176,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         style: pages::STYLE.to_owned(),
     });
     let router = table
-        .into_router(&app)
+        .into_router()
         .fallback(unknown::route)
         .method_not_allowed_fallback(unknown::method);
-    let edge = Arc::new(Edge::of(&app));
-    middleware::wrap(middleware::known(router, &app).with_state(app), edge)
+    middleware::wrap(router.with_state(Arc::clone(&app)), &app)
 }
 
 #[cfg(test)]

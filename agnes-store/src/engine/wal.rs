@@ -35,6 +35,10 @@ pub(crate) enum Verdict {
 const HEADER: [u8; 5] = [0x64, 0x00, 0x62, 0x65, 0x00];
 /// The one frame format that is known here: plain, with checksums.
 const FORMAT: u8 = 2;
+/// Field 102: the identity of the database, a list of 16 numbers.
+const IDENTITY: [u8; 3] = [0x66, 0x00, 16];
+/// Field 103: how often the database had been checkpointed.
+const ITERATION: [u8; 2] = [0x67, 0x00];
 const END: [u8; 2] = [0xff, 0xff];
 /// Length and checksum, eight bytes each, before an entry.
 const FRAME: usize = 16;
@@ -43,35 +47,25 @@ const ENTRY: [u8; 2] = [0x64, 0x00];
 
 /// Walks over the frames of a whole log.
 pub(crate) fn judge(log: &[u8]) -> Verdict {
-    let shared = log.len().min(HEADER.len());
-    if log.get(..shared) != HEADER.get(..shared) {
-        return Verdict::Broken {
-            at: 0,
-            why: "it does not begin as a write-ahead log",
-        };
-    }
-    if log
-        .get(HEADER.len())
-        .is_some_and(|format| *format != FORMAT)
-    {
+    let begins = log.len().min(HEADER.len());
+    let format = log.get(HEADER.len());
+    if log.get(..begins) == HEADER.get(..begins) && format.is_some_and(|format| *format != FORMAT) {
         return Verdict::Unknown;
     }
-    let header = log.windows(2).position(|pair| pair == END);
-    let Some(header) = header else {
-        // the first write of a log is longer than its header
-        return if log.len() > 64 {
-            Verdict::Broken {
-                at: 0,
-                why: "its header has no end",
-            }
-        } else {
-            Verdict::Sound {
+    let header = match header(log) {
+        Ok(header) => header,
+        Err(Header::CutOff) => {
+            return Verdict::Sound {
                 frames: 0,
                 unfinished_bytes: log.len() as u64,
-            }
-        };
+            };
+        }
+        Err(Header::Damaged { at }) => {
+            let why = "it does not begin as a write-ahead log";
+            return Verdict::Broken { at, why };
+        }
     };
-    let (mut at, mut frames) = (header + END.len(), 0);
+    let (mut at, mut frames) = (header, 0);
     while let Some(next) = frame(log, at) {
         at = next;
         frames += 1;
@@ -90,6 +84,57 @@ pub(crate) fn judge(log: &[u8]) -> Verdict {
         frames,
         unfinished_bytes: (log.len() - at) as u64,
     }
+}
+
+/// Why there are no frames to walk over.
+enum Header {
+    /// It was never finished.
+    CutOff,
+    /// The engine would stop there, take that for the torn end and drop all that follows.
+    Damaged { at: usize },
+}
+
+/// Where the header ends: it has no checksum, so every byte must be one that belongs there. Which database it names, and
+/// after how many checkpoints, the engine compares itself.
+fn header(log: &[u8]) -> Result<usize, Header> {
+    let mut at = expect(log, 0, &HEADER)?;
+    at = expect(log, at, &[FORMAT])?;
+    // a file of an older storage version has no identity
+    if log.get(at..at + END.len()) == Some(&END) {
+        return Ok(at + END.len());
+    }
+    at = expect(log, at, &IDENTITY)?;
+    for _ in 0..16 {
+        at = number(log, at, 2)?;
+    }
+    at = expect(log, at, &ITERATION)?;
+    at = number(log, at, 10)?;
+    expect(log, at, &END)
+}
+
+/// Where `wanted` ends, which has to stand at `at`.
+fn expect(log: &[u8], at: usize, wanted: &[u8]) -> Result<usize, Header> {
+    for (offset, byte) in wanted.iter().enumerate() {
+        let at = at + offset;
+        match log.get(at) {
+            None => return Err(Header::CutOff),
+            Some(found) if found == byte => {}
+            Some(_) => return Err(Header::Damaged { at }),
+        }
+    }
+    Ok(at + wanted.len())
+}
+
+/// Where the number (LEB128) at `at` ends, of `longest` bytes at most.
+fn number(log: &[u8], at: usize, longest: usize) -> Result<usize, Header> {
+    for end in at..at + longest {
+        match log.get(end) {
+            None => return Err(Header::CutOff),
+            Some(byte) if *byte < 0x80 => return Ok(end + 1),
+            Some(_) => {}
+        }
+    }
+    Err(Header::Damaged { at })
 }
 
 /// Where the frame at `at` ends, if it is whole.

@@ -35,7 +35,7 @@ pub(super) fn refuse(
         return None;
     }
     let key = match (caller.principal(), address) {
-        (Some(principal), _) => Key::Principal(principal.user.id.to_string().into()),
+        (Some(principal), _) => Key::Principal(principal.user.id),
         (None, Some(address)) => Key::address(address.0),
         // the server's own jobs come from nowhere
         (None, None) => return None,

@@ -66,10 +66,10 @@ fn app(edge: Edge) -> Router {
                 )
             }),
         );
-    wrap(
-        router.fallback(async || Problem::no_such_route()),
-        Arc::new(edge),
-    )
+    let edge = from_fn_with_state(Arc::new(edge), pass);
+    router
+        .fallback(async || Problem::no_such_route())
+        .layer((DefaultBodyLimit::disable(), edge))
 }
 
 fn request(method: &str, path: &str, peer: &str, headers: &[(&str, &[u8])]) -> HttpRequest<Body> {

@@ -1,22 +1,23 @@
 //! Routes with their access, and the gate in front of each.
 //!
-//! Always true: there is one way to add a route, and it asks for the access; the gate runs before the handler.
+//! Always true: there is one way to add a route, and it asks for the access; the gate runs before the handler. It is a handler
+//! itself and no layer, which would cost each call a boxed future and copies of all that is behind it.
 //!
 //! Does not: know which routes there are.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::auth::access::Access;
+use crate::auth::access::{Access, Denied};
 use crate::error::Problem;
 
 /// One route.
@@ -41,7 +42,7 @@ impl Table {
     /// Adds a GET route (HEAD comes with it).
     pub(crate) fn get<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
     where
-        H: Handler<T, Arc<App>>,
+        H: Handler<T, Arc<App>, Future = Answering>,
         T: 'static,
     {
         self.add(Method::GET, MethodFilter::GET, path, access, handler)
@@ -50,7 +51,7 @@ impl Table {
     /// Adds a POST route.
     pub(crate) fn post<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
     where
-        H: Handler<T, Arc<App>>,
+        H: Handler<T, Arc<App>, Future = Answering>,
         T: 'static,
     {
         self.add(Method::POST, MethodFilter::POST, path, access, handler)
@@ -59,7 +60,7 @@ impl Table {
     /// Adds a PUT route.
     pub(crate) fn put<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
     where
-        H: Handler<T, Arc<App>>,
+        H: Handler<T, Arc<App>, Future = Answering>,
         T: 'static,
     {
         self.add(Method::PUT, MethodFilter::PUT, path, access, handler)
@@ -68,7 +69,7 @@ impl Table {
     /// Adds a PATCH route.
     pub(crate) fn patch<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
     where
-        H: Handler<T, Arc<App>>,
+        H: Handler<T, Arc<App>, Future = Answering>,
         T: 'static,
     {
         self.add(Method::PATCH, MethodFilter::PATCH, path, access, handler)
@@ -77,7 +78,7 @@ impl Table {
     /// Adds a DELETE route.
     pub(crate) fn delete<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
     where
-        H: Handler<T, Arc<App>>,
+        H: Handler<T, Arc<App>, Future = Answering>,
         T: 'static,
     {
         self.add(Method::DELETE, MethodFilter::DELETE, path, access, handler)
@@ -92,7 +93,7 @@ impl Table {
         handler: H,
     ) -> Self
     where
-        H: Handler<T, Arc<App>>,
+        H: Handler<T, Arc<App>, Future = Answering>,
         T: 'static,
     {
         self.entries.push(Entry {
@@ -100,7 +101,7 @@ impl Table {
             path,
             access,
         });
-        self.handlers.push(on(filter, handler));
+        self.handlers.push(on(filter, Gated { access, handler }));
         self
     }
 
@@ -110,32 +111,49 @@ impl Table {
     }
 
     /// The router, each route behind its gate.
-    pub(crate) fn into_router(self, app: &Arc<App>) -> Router<Arc<App>> {
+    pub(crate) fn into_router(self) -> Router<Arc<App>> {
         let routes = self.entries.into_iter().zip(self.handlers);
         routes.fold(Router::new(), |router, (entry, handler)| {
-            let gate = middleware::from_fn_with_state((Arc::clone(app), entry.access), gate);
-            router.route(entry.path, handler.layer(gate))
+            router.route(entry.path, handler)
         })
     }
 }
 
+/// What a handler that is an async function returns.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A handler behind its gate.
+#[derive(Clone)]
+struct Gated<H> {
+    access: Access,
+    handler: H,
+}
+
+impl<H, T> Handler<T, Arc<App>> for Gated<H>
+where
+    H: Handler<T, Arc<App>, Future = Answering>,
+    T: 'static,
+{
+    type Future = Answering;
+
+    fn call(self, request: Request, app: Arc<App>) -> Answering {
+        match admit(self.access, &request, &app) {
+            Ok(()) => self.handler.call(request, app),
+            Err(problem) => Box::pin(std::future::ready(problem.into_response())),
+        }
+    }
+}
+
 /// Lets through who may; everybody else gets a problem that says what is missing.
-async fn gate(
-    State((app, access)): State<(Arc<App>, Access)>,
-    request: Request,
-    next: Next,
-) -> Response {
+fn admit(access: Access, request: &Request, app: &App) -> Result<(), Problem> {
     let caller = request.extensions().get::<Caller>();
     let caller = caller.unwrap_or(&Caller::Anonymous);
     let holds = |role: &str| {
         let user = caller.principal().map(|principal| principal.user.id);
         user.is_some_and(|user| app.store.directory().has_role(user, role))
     };
-    match access.check(caller, holds) {
-        Ok(()) => next.run(request).await,
-        Err(crate::auth::access::Denied::Unauthenticated) => {
-            Problem::unauthenticated(matches!(caller, Caller::Refused(_))).into_response()
-        }
-        Err(denied) => Problem::from(denied).into_response(),
-    }
+    access.check(caller, holds).map_err(|denied| match denied {
+        Denied::Unauthenticated => Problem::unauthenticated(matches!(caller, Caller::Refused(_))),
+        denied => Problem::from(denied),
+    })
 }

@@ -1,8 +1,11 @@
 use super::*;
 
-/// The log of one insert, of format 2 with an identity, as the engine wrote it, with `frames` more of them.
+/// A header as the engine writes it: format 2, an identity of sixteen numbers, one of them of two bytes, checkpoint 300.
+const HEAD: [u8; 32] = *b"\x64\x00\x62\x65\x00\x02\x66\x00\x10\x01\xad\x01\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x67\x00\xac\x02\xff\xff";
+
+/// A log of format 2 with `frames` frames.
 fn log(frames: usize) -> Vec<u8> {
-    let mut log = b"\x64\x00\x62\x65\x00\x02\x66\x00\x02\xad\x01\x67\x00\x00\xff\xff".to_vec();
+    let mut log = HEAD.to_vec();
     for number in 0..frames {
         let entry: Vec<u8> = ENTRY.iter().copied().chain(0..20 + number as u8).collect();
         log.extend((entry.len() as u64).to_le_bytes());
@@ -55,6 +58,25 @@ fn s06_a_damaged_length_is_not_taken_for_the_end() {
             matches!(verdict, Verdict::Broken { .. }),
             "{damaged}: {verdict:?}"
         );
+    }
+}
+
+#[test]
+fn s06_a_flipped_bit_of_the_header_is_damage_or_another_database() {
+    let whole = log(7);
+    // what the engine itself compares with the database: the numbers of the identity, and the checkpoint's
+    let compared = |at: usize| (9..26).contains(&at) || (28..30).contains(&at);
+    for at in (0..HEAD.len()).filter(|at| *at != HEADER.len()) {
+        for bit in 0..8 {
+            let mut log = whole.clone();
+            log[at] ^= 1 << bit;
+            let verdict = judge(&log);
+            let kept = matches!(verdict, Verdict::Sound { frames: 7, .. });
+            assert!(
+                matches!(verdict, Verdict::Broken { .. }) || kept && compared(at),
+                "byte {at} bit {bit}: {verdict:?}"
+            );
+        }
     }
 }
 
