@@ -2,7 +2,7 @@
 //!
 //! Always true: a client is cut that does not send a request's head in time, that does not take what it is sent, or that
 //! keeps an HTTP/2 connection without asking for anything. At a stop requests in flight finish; a connection on which none
-//! is, or only half a head, is closed at once. Heads above 64 KiB, more than 100 header fields, and what is not HTTP are
+//! is, or only half a head, is closed at once. Heads well above 64 KiB, more than 100 header fields, and what is not HTTP are
 //! turned away by the protocol itself, before there is a request to answer. Every request carries what is known of its
 //! connection.
 //!

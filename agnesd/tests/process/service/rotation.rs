@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{ADMIN, Caller, JWT_KEY, PASSWORD, SCHEDULER, started, started_with};
 use super::control::Control;
+use crate::pki::sha256;
 use crate::server::{Place, Server};
 
 const NEW_JWT: &str = "the-next-signing-key-of-this-test-0002";
@@ -84,6 +85,9 @@ async fn a03_a_rotation_sees_who_calls_with_which_secret_and_who_has_not_moved()
     let before = generations(&control).await;
     assert_eq!(roles(&before["scheduler"]), ["current"]);
     assert_eq!(before["scheduler"][0]["used"], Value::Null);
+    // as docs/host-contract.md tells the operator's programs to make it
+    let id = sha256(&[b"agnes key id\0", SCHEDULER.as_bytes()].concat());
+    assert_eq!(before["scheduler"][0]["id"], id[..16]);
     call("cron/1", SCHEDULER).await;
     call("runner/2", SCHEDULER).await;
 
