@@ -45,8 +45,9 @@ impl Instance {
             Err((_, errno)) => return Err(failed(errno.into())),
         };
         // for the message of whoever comes second; the lock itself is what counts
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+        let pid = format!("{}\n", std::process::id());
+        lock.write_all(pid.as_bytes())
+            .and_then(|()| lock.set_len(pid.len() as u64))
             .map_err(failed)?;
         let pid_file = state_dir.join("agnesd.pid");
         // we hold the lock, so one that is there names a process that was killed, or by now a stranger
