@@ -53,7 +53,7 @@ fn s04_a_disk_that_fills_up_during_the_copy_keeps_the_migration_from_beginning()
         assert!(place.copies().is_empty());
         let copies = place.state().join("pre-migration");
         assert!(!copies.exists() || names(&copies).is_empty(), "{kib}");
-        assert_eq!(fs::read(place.database()).unwrap(), before, "{kib}");
+        assert!(fs::read(place.database()).unwrap() == before, "{kib}");
         assert!(!place.wal().exists(), "{kib}");
         disk.free();
     }
@@ -143,7 +143,7 @@ fn s06_a_replay_on_a_full_disk_moves_nothing_and_is_inconclusive() {
             "{args:?}: {}",
             refused.stderr
         );
-        assert_eq!(place.tree(), before, "{args:?}");
+        assert!(place.tree() == before, "{args:?}");
     }
     assert!(!out.exists());
     disk.free();
@@ -185,7 +185,7 @@ fn s06_a_quarantine_and_its_recovery_on_a_full_disk_lose_nothing() {
             "{}",
             refused.stderr
         );
-        assert_eq!(place.tree(), before, "still in quarantine");
+        assert!(place.tree() == before, "still in quarantine");
     }
     disk.free();
     assert_eq!(place.db(&["recover", "--accept-loss"]).exit, Some(0));
