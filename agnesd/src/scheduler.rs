@@ -281,3 +281,28 @@ fn ended(
         (Origin::server(), event.with("outcome", outcome))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_degraded_run_is_no_failure_and_says_what_is_left() {
+        let mut state = JobState {
+            name: "expire".to_owned(),
+            consecutive_failures: 2,
+            ..JobState::default()
+        };
+        let left = Some("audit.head is behind".to_owned());
+        let audit = ended(&mut state, clock::now(), DEGRADED, left.clone());
+        assert!(audit.is_none(), "{audit:?}");
+        assert_eq!((state.consecutive_failures, &state.last_error), (0, &left));
+        assert_eq!(state.last_outcome.as_deref(), Some("degraded"));
+        // the first that fails afterwards is told, the next is not
+        for told in [true, false] {
+            let audit = ended(&mut state, clock::now(), INTERRUPTED, None);
+            assert_eq!(audit.is_some(), told);
+        }
+        assert_eq!(state.consecutive_failures, 2);
+    }
+}

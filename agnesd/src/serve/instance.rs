@@ -70,15 +70,20 @@ impl Instance {
                 self.pid_file.display()
             ))
         };
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&part)
-            .map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        put_in_place(&part, &self.pid_file).map_err(failed)
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o644)
+                .open(&part)?;
+            writeln!(file, "{}", std::process::id())?;
+            put_in_place(&part, &self.pid_file)
+        };
+        write().map_err(|e| {
+            let _ = std::fs::remove_file(&part);
+            failed(e)
+        })
     }
 
     /// Removes the pid file, if it is still ours.

@@ -164,6 +164,22 @@ async fn s11_a_disk_that_fills_up_is_told_everywhere_and_the_server_recovers_by_
     groups.are_there(&admin).await;
     assert_eq!(server.stop(), 0, "{}", server.log());
     verifies(&place);
+    // a start has to write a little, also one without a log to fold in
+    disk.fill();
+    let (code, said) = place.refused(usual);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("No space left on device") && said.contains("nothing was started"),
+        "{said}"
+    );
+    let left = std::fs::read_dir(place.state()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    let unfinished = |name: &&std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        name.ends_with(".part") || name.ends_with(".tmp")
+    };
+    assert_eq!(left.iter().find(unfinished), None, "{left:?}");
+    disk.free();
     let (_server, _, admin) = starts_again(&place).await;
     groups.are_there(&admin).await;
 }
