@@ -56,10 +56,12 @@ async fn settle(app: &App, spec: &Spec) -> bool {
     let (now, mut wanted) = (clock::now(), JobState::clone(&state));
     wanted.last_started_at = wanted.last_started_at.map(|at| at.min(now));
     wanted.last_finished_at = wanted.last_finished_at.map(|at| at.min(now));
-    let mut audit = None;
+    let (mut audit, mut interrupted) = (None, false);
     if state.is_open() {
         // its end may be known: writes were held when it came
-        let kept = app.store.kept_job_end(&state).unwrap_or_else(|| JobState {
+        let kept = app.store.kept_job_end(&state);
+        interrupted = kept.is_none();
+        let kept = kept.unwrap_or_else(|| JobState {
             last_finished_at: Some(now),
             last_outcome: Some(INTERRUPTED.to_owned()),
             last_error: Some("the server ended during the run".to_owned()),
@@ -70,13 +72,15 @@ async fn settle(app: &App, spec: &Spec) -> bool {
         let at = kept.last_finished_at.unwrap_or(now).min(now);
         let outcome = kept.last_outcome.as_deref().unwrap_or(INTERRUPTED);
         audit = ended(&mut wanted, at, outcome, kept.last_error);
-        app.metrics.job_run(&spec.name, outcome);
     }
     if wanted == *state {
         return true;
     }
     if app.store.put_job(wanted, audit).await.is_err() {
         return false;
+    }
+    if interrupted {
+        app.metrics.job_run(&spec.name, INTERRUPTED);
     }
     forget(app, &spec.name).await;
     true
@@ -143,20 +147,25 @@ pub(crate) async fn ask(app: &Arc<App>, name: &str, origin: Origin) -> Result<()
     Ok(())
 }
 
+/// As it is written.
+fn last(app: &App, spec: &Spec) -> JobState {
+    let directory = app.store.directory();
+    directory
+        .job(&spec.name)
+        .map(|state| JobState::clone(state))
+        .unwrap_or_default()
+}
+
 async fn begin(
     app: &Arc<App>,
     spec: &Arc<Spec>,
     audit: Option<(Origin, Event)>,
 ) -> Result<Claim, NotStarted> {
     let since = clock::now();
-    let mut state = app
-        .store
-        .directory()
-        .job(&spec.name)
-        .map(|s| JobState::clone(s))
-        .unwrap_or_default();
-    let claim = {
+    let (claim, mut state) = {
         let mut slots = app.jobs.slots();
+        // of one moment with the claim: no run can end in between
+        let state = last(app, spec);
         if !app.jobs.may_start() {
             return Err(NotStarted::Paused);
         }
@@ -171,8 +180,16 @@ async fn begin(
                 ended: false,
             },
         );
-        Claim(Arc::clone(app), Arc::clone(spec))
+        (Claim(Arc::clone(app), Arc::clone(spec)), state)
     };
+    if state.is_open() {
+        // asked for before what the last process left was settled
+        settle(app, spec).await;
+        state = last(app, spec);
+        if let Some(slot) = app.jobs.slots().get_mut(&spec.name) {
+            slot.last = state.clone();
+        }
+    }
     state.name.clone_from(&spec.name);
     state.last_started_at = Some(since);
     state.last_outcome = None;
@@ -213,12 +230,7 @@ async fn run(claim: Claim) {
         Some(left) if is_done(outcome) => tracing::warn!("job {}: {outcome}: {left}", spec.name),
         Some(why) => tracing::error!("job {}: {outcome}: {why}", spec.name),
     }
-    let mut state = app
-        .store
-        .directory()
-        .job(&spec.name)
-        .map(|s| JobState::clone(s))
-        .unwrap_or_default();
+    let mut state = last(app, spec);
     state.last_took_ms = i64::try_from(began.elapsed().as_millis()).ok();
     let audit = ended(&mut state, now, outcome, error);
     if let Some(slot) = app.jobs.slots().get_mut(&spec.name) {

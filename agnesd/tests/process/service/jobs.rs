@@ -39,6 +39,19 @@ async fn until(caller: &Caller, name: &str, outcome: &str) -> Value {
     }
 }
 
+/// Waits until the job does not run.
+async fn until_idle(caller: &Caller, name: &str) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let job = job(caller, name).await;
+        if job["running"] == false {
+            return;
+        }
+        assert!(Instant::now() < end, "{job}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A server that answers each request with 200 after `delay`, and says what the requests were.
 fn outside(delay: Duration) -> (u16, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -361,6 +374,13 @@ async fn a12_a_run_that_ends_during_a_hold_keeps_its_outcome_over_a_stop_and_a_k
             assert_eq!(slow[field], ended[field], "{signal}: {field}: {slow}");
         }
         assert_eq!(slow["consecutive_failures"], 0, "{slow}");
+        assert_eq!(
+            admin.post("/api/jobs/slow/run", json!({})).await.status,
+            202,
+            "it may run again"
+        );
+        requests.recv_timeout(PATIENCE).unwrap();
+        until_idle(&admin, "slow").await;
         assert_eq!(admin.audit("job.failed").await.len(), 1, "the other one's");
         assert_eq!(server.stop(), 0, "{}", server.log());
     }
