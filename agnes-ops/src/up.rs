@@ -225,6 +225,21 @@ pub fn down(host: &Host, settings: &Settings, dry_run: bool) -> Result<Report> {
         return Ok(Report::refused(Exit::Failed, refusal));
     }
     steps.done("stop agnesd", host.instant());
+    let log = settings.state_dir.join("ops/agnesd.log");
+    let ours = recorded(host, settings).is_some_and(|started| started.pid == server.pid());
+    let last = last_line(host, &log)?;
+    // a server that somebody else started logs elsewhere
+    if ours && last.contains("agnesd: serve: stop: ") {
+        let message = format!(
+            "agnesd (pid {}) has stopped, not cleanly: {last}",
+            server.pid()
+        );
+        let mut report = Report::refused(Exit::Failed, Refusal::new("stop-unclean", message))
+            .detail("server", json!({"pid": server.pid()}));
+        report.outcome = Outcome::Changed;
+        report.steps = steps.into_vec();
+        return Ok(report);
+    }
     let mut report = Report::ok(
         Outcome::Changed,
         format!("agnesd (pid {}) has drained and stopped", server.pid()),
@@ -325,11 +340,17 @@ fn wanted(host: &Host, settings: &Settings, program: &Path) -> Result<Started> {
             program.display()
         )
     })?;
-    let server = &settings.server;
-    let settings = format!(
-        "{} {:?} {}",
-        server.listen, server.tls_listen, settings.log_level
+    // all that it reads once; secrets are no part of it: they are taken up while it runs
+    let read_once = format!(
+        "{:?} {:?} {:?} {:?} {:?} {}",
+        settings.server,
+        settings.limits,
+        settings.audit,
+        settings.store,
+        settings.jobs,
+        settings.log_level
     );
+    let settings = tls::sha256_hex(read_once.as_bytes());
     Ok(Started {
         pid: 0,
         build,

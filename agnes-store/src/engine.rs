@@ -131,6 +131,8 @@ impl Engine {
         };
         let root = attach(&path, Access::ReadWrite, options.limits(), Some(&temporary))
             .map_err(failed("open"))?;
+        // by name: a descriptor of it would drop the engine's lock when it is closed
+        durable::keep_private(&path).map_err(io(&path, "set the mode of"))?;
         let mut engine = Self {
             root: Mutex::new(root),
             path: path.clone(),

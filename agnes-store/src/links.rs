@@ -90,6 +90,16 @@ impl Store {
 }
 
 impl crate::writer::Txn<'_> {
+    /// Removes a user's links, so that none that was sent before it was shown out works after it is let in again.
+    pub(crate) fn remove_links_of(&mut self, user: Id) -> Result<()> {
+        let all = self.directory.links.values();
+        let of_user: Vec<_> = all.filter(|link| link.user_id == user).cloned().collect();
+        for link in &of_user {
+            self.remove_link(link)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn remove_link(&mut self, link: &SignInLink) -> Result<()> {
         self.execute(
             "DELETE FROM sign_in_links WHERE id = ?",

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::audit::{Event, Origin, Outcome, Row, chain, query};
+use crate::audit::{Event, Origin, Outcome, Row, chain, query, tame};
 use crate::writer::Txn;
 use crate::{Id, Result, clock};
 
@@ -59,11 +59,13 @@ impl Refusals {
         let entry = waiting.entry(key).or_insert_with_key(|key| Entry {
             id: Id::new(),
             first: now,
+            // as much of it as a row keeps: what a stranger sends must not fill the memory
             origin: Origin {
                 ip: key.ip.clone(),
+                user_agent: tame(&origin.user_agent),
                 ..origin.clone()
             },
-            resource: resource.to_owned(),
+            resource: tame(resource),
             count: 0,
         });
         entry.count += 1;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::audit::query::{self, Filter};
+use crate::audit::query::{self, Cursor, Filter};
 use crate::audit::resume;
 use crate::audit::{Event, Origin, Row};
 use crate::directory::{Directory, load};
@@ -194,26 +194,32 @@ impl Store {
         written
     }
 
-    /// A page of the audit log, newest first, and the cursor of the next page. Refusals that are no rows yet stand on the
-    /// first page.
+    /// A page of the audit log, the last written first, and the cursor of the next page. Refusals that are no rows yet stand
+    /// before all others. One that is written between two pages may be on both, never on neither.
     ///
     /// # Errors
     /// [`Error::Engine`].
     pub async fn audit_page(
         &self,
         filter: Filter,
-        before: Option<i64>,
+        cursor: Cursor,
         limit: usize,
-    ) -> Result<(Vec<Row>, Option<i64>)> {
+    ) -> Result<(Vec<Row>, Option<Cursor>)> {
         let limit = limit.clamp(1, query::LARGEST_PAGE);
-        let mut rows: Vec<Row> = match before {
-            None => {
-                let waiting = self.refusals.rows().into_iter();
-                waiting.filter(|row| filter.matches(row)).collect()
-            }
-            Some(_) => Vec::new(),
+        let (seen, before) = match cursor {
+            Cursor::Waiting(seen) => (Some(seen), None),
+            Cursor::Before(seq) => (None, Some(seq)),
         };
-        rows.truncate(limit);
+        let mut rows = Vec::new();
+        if let Some(seen) = seen {
+            let waiting = self.refusals.rows().into_iter();
+            let mut waiting = waiting.filter(|row| filter.matches(row)).skip(seen);
+            rows.extend(waiting.by_ref().take(limit));
+            if waiting.next().is_some() {
+                let seen = seen + rows.len();
+                return Ok((rows, Some(Cursor::Waiting(seen))));
+            }
+        }
         let room = limit - rows.len();
         let stored = if room > 0 {
             self.read(move |connection| query::page(connection, &filter, before, room))
@@ -224,6 +230,7 @@ impl Store {
         let full = stored.len() == room;
         let next = stored.last().map(|row| row.seq).filter(|_| full);
         let next = if room == 0 { Some(i64::MAX) } else { next };
+        let next = next.map(Cursor::Before);
         rows.extend(stored);
         Ok((rows, next))
     }
@@ -240,6 +247,9 @@ impl Store {
             let begun = Instant::now();
             let result = readers.read(work);
             published.took("read", begun);
+            if let Err(why) = &result {
+                published.note_damage(why);
+            }
             result
         })
         .await

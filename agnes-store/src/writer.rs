@@ -45,11 +45,24 @@ pub(crate) struct Published {
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     /// The last commit failed inside the engine.
     pub(crate) failing: AtomicBool,
+    /// What the engine found damaged in the file: parts of it serve, and no probe would touch the others.
+    pub(crate) damaged: OnceLock<String>,
     /// Why the engine has given the database up.
     pub(crate) lost: watch::Sender<Option<String>>,
 }
 
 impl Published {
+    /// After an error: whether it is damage of the file that the engine came upon.
+    pub(crate) fn note_damage(&self, error: &Error) {
+        let Error::Engine(why) = error else { return };
+        // where the engine's own words stand: what follows them may quote somebody's
+        let words = why.strip_prefix("Failed to append: ").unwrap_or(why);
+        let words = words.strip_prefix("IO Error: ").unwrap_or(words);
+        if words.starts_with("Corrupt database file") && self.damaged.set(why.clone()).is_ok() {
+            tracing::error!("store: the database file is damaged: {why}");
+        }
+    }
+
     /// Tells the observer, if there is one, how long the engine took.
     pub(crate) fn took(&self, kind: &'static str, begun: Instant) {
         if let Some(observer) = self.observer.get() {
@@ -323,6 +336,7 @@ impl State {
     /// After an error: whether the engine still has the database. It gives it up when a sync or a checkpoint fails, and
     /// nothing brings it back in this process; its words alone are not believed, for they may quote somebody's.
     fn look_after(&self, why: &Error) {
+        self.published.note_damage(why);
         let Error::Lost(why) = why else { return };
         let asked = self
             .connection

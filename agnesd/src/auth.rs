@@ -19,6 +19,7 @@ pub(crate) mod access;
 pub(crate) mod keys;
 pub(crate) mod passwords;
 pub(crate) mod personal;
+pub(crate) mod refresh;
 pub(crate) mod secrets;
 pub(crate) mod throttle;
 

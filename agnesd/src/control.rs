@@ -110,6 +110,13 @@ impl Socket {
             ));
         }
         let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+        // one that was left refuses; one that answers is of a server with another state directory
+        if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+            return Err(format!(
+                "{}: another server answers there; each needs a DATA_DIR of its own",
+                path.display()
+            ));
+        }
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}

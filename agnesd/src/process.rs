@@ -1,4 +1,4 @@
-//! What this process is to its host: nothing of it lands in a core dump, it may hold enough sockets, its log fits where it goes.
+//! What this process is to its host: nothing of it lands in a core dump, nobody else reads what it makes, it may hold enough sockets, its log fits where it goes.
 //!
 //! Always true: [`harden`] runs before any file is read, so no key byte is ever in a dumpable process.
 //!
@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{FilterFn, filter_fn};
@@ -18,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Sockets of both listeners at their caps, files and a margin.
 const WANTED_FILES: u64 = 4096;
 
-/// No core dump, not dumpable (T17), and as many open files as the hard limit lets us have, up to 4096.
+/// No core dump, not dumpable (T17), files for their owner alone unless something else is said of one, and as many open files as the hard limit lets us have, up to 4096.
 ///
 /// # Errors
 /// One line when the kernel refuses to turn core dumps off: a key in a core file is worse than a server that did not start.
@@ -27,6 +28,8 @@ pub(crate) fn harden() -> Result<(), String> {
         .map_err(|e| format!("turn core dumps off: {}", e.desc()))?;
     prctl::set_dumpable(false)
         .map_err(|e| format!("make the process not dumpable: {}", e.desc()))?;
+    // the engine makes the database and its log with whatever the caller's umask leaves
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < WANTED_FILES
     {

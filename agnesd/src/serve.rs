@@ -357,7 +357,7 @@ async fn drain_jobs(
     match interrupted {
         Ok(names) if names.is_empty() => Ok(()),
         Ok(names) => Err(Failed::new(format!(
-            "stop: jobs were interrupted: {}; they run again after the next start",
+            "stop: jobs were interrupted: {}; that is their outcome",
             names.join(", ")
         ))),
         Err(crash) => Err(Failed::new(format!("stop: end the jobs: {crash}"))),

@@ -1,4 +1,4 @@
-//! Reading the log: by actor, action, outcome and time, newest first, a page at a time.
+//! Reading the log: by actor, action, outcome and time, the last written first, a page at a time.
 //!
 //! Always true: every value goes to the engine as a parameter; a page's cursor names the last row that was given, so that
 //! rows that came meanwhile shift nothing.
@@ -29,6 +29,42 @@ pub struct Filter {
     pub from: Option<OffsetDateTime>,
     /// Before.
     pub to: Option<OffsetDateTime>,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cursor {
+    /// Behind so many of the rows that wait to be written.
+    Waiting(usize),
+    /// Before the row of this number; all that waits was given.
+    Before(i64),
+}
+
+impl Default for Cursor {
+    /// The first page.
+    fn default() -> Self {
+        Self::Waiting(0)
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Waiting(seen) => write!(f, "w{seen}"),
+            Self::Before(seq) => write!(f, "{seq}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        match text.strip_prefix('w') {
+            Some(seen) => seen.parse().map(Self::Waiting),
+            None => text.parse().map(Self::Before),
+        }
+    }
 }
 
 impl Filter {

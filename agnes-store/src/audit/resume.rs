@@ -48,12 +48,8 @@ pub(crate) fn resume(connection: &Connection, witness: &Found) -> Result<Resumed
             }
         }
         Found::Bad(why) => discovered.push(damaged("witness-bad").with("why", why.clone())),
-        // a kill right after the very first write leaves none: no reason for a row
-        Found::Missing if last.seq > 0 => {
-            tracing::warn!(
-                "audit: there is no audit.head: whether rows are missing at the end is not known"
-            );
-        }
+        // one is written before the first row is
+        Found::Missing if last.seq > 0 => discovered.push(damaged("witness-missing")),
         Found::Missing => {}
     }
     // the higher number: a gap stays a gap. Of two with one number the stored head: a changed last row stays a broken link
@@ -61,7 +57,8 @@ pub(crate) fn resume(connection: &Connection, witness: &Found) -> Result<Resumed
     Ok(Resumed { head, discovered })
 }
 
-fn damaged(what: &str) -> Event {
+/// Something about the log that is not as this program leaves it.
+pub(crate) fn damaged(what: &str) -> Event {
     Event::done("audit.damaged", "audit")
         .ended(Outcome::Failure)
         .with("what", what)

@@ -44,6 +44,8 @@ pub enum Kind {
     AnchorBad,
     /// `audit.head` is not a witness.
     WitnessBad,
+    /// There is no `audit.head` beside a server's own database with rows in it.
+    WitnessMissing,
     /// `audit.head` names another row than the one of its number.
     WitnessMismatch,
     /// `audit.key` is not a key.
@@ -64,6 +66,7 @@ impl Kind {
             Self::HeadMismatch => "head-mismatch",
             Self::AnchorBad => "anchor-bad",
             Self::WitnessBad => "witness-bad",
+            Self::WitnessMissing => "witness-missing",
             Self::WitnessMismatch => "witness-mismatch",
             Self::KeyBad => "key-bad",
             Self::Unreadable => "unreadable",
@@ -232,7 +235,14 @@ fn judge(options: &Options, file: &Path, named: &Path, beside: &Path) -> Result<
         return Ok(report);
     }
     judge_head(&mut report, &connection, walk.last());
-    judge_witness(&mut report, &witness, &walk, key.as_ref());
+    if named == options.database() && witness == Found::Missing && report.rows > 0 {
+        let what = format!(
+            "there is no {WITNESS}, which every server leaves: a tail that was cut off would not show"
+        );
+        report.finding(Kind::WitnessMissing, None, what);
+    } else {
+        judge_witness(&mut report, &witness, &walk, key.as_ref());
+    }
     Ok(report)
 }
 

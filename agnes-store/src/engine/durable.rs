@@ -5,14 +5,30 @@
 //!
 //! Does not: open the database itself: only the engine does, in the process that owns it.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+
+/// Takes away what others may do with a file that somebody else's umask made. By name: it is not opened.
+pub(crate) fn keep_private(path: &Path) -> io::Result<()> {
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+}
+
+/// Makes the file `bytes` long.
+pub(crate) fn cut(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(bytes)?;
+    file.sync_all()
+}
 
 /// Replaces `path` by `bytes`, mode 0600: the old file or the new one, never a part.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -42,6 +42,8 @@ const ITERATION: [u8; 2] = [0x67, 0x00];
 const END: [u8; 2] = [0xff, 0xff];
 /// Length and checksum, eight bytes each, before an entry.
 const FRAME: usize = 16;
+/// So many zeros at the end are no part of an entry: they were never written.
+const ZEROS: usize = 8;
 /// Every entry begins with its field 100, the kind.
 const ENTRY: [u8; 2] = [0x64, 0x00];
 
@@ -66,13 +68,25 @@ pub(crate) fn judge(log: &[u8]) -> Verdict {
         }
     };
     let (mut at, mut frames) = (header, 0);
+    let written = log
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
     while let Some(next) = frame(log, at) {
+        // a power cut may leave the length of a file and not its last pages: zeros where the end of a write should be
+        let zeros = log.len() - written >= ZEROS && written < next;
+        if zeros && !is_sound(log, at) {
+            break;
+        }
         at = next;
         frames += 1;
     }
-    let sound_behind = (at + 1..log.len()).try_for_each(|later| match entry(log, later) {
-        Some((stored, entry)) if checksum(entry) == stored => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
+    let sound_behind = (at + 1..log.len()).try_for_each(|later| {
+        if is_sound(log, later) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     if sound_behind.is_break() {
         return Verdict::Broken {
@@ -142,6 +156,11 @@ fn frame(log: &[u8], at: usize) -> Option<usize> {
     let length = usize::try_from(word(log, at)?).ok()?;
     let end = at.checked_add(FRAME)?.checked_add(length)?;
     (length > 0 && end <= log.len()).then_some(end)
+}
+
+/// Whether a whole frame with its checksum is at `at`.
+fn is_sound(log: &[u8], at: usize) -> bool {
+    entry(log, at).is_some_and(|(stored, entry)| checksum(entry) == stored)
 }
 
 /// The stored checksum and the bytes of something at `at` that looks like a frame.

@@ -21,6 +21,11 @@ impl Store {
     /// # Errors
     /// Why it would not.
     pub async fn probe(&self) -> Result<()> {
+        if let Some(why) = self.published.damaged.get() {
+            return Err(Error::Engine(format!(
+                "the database file is damaged: {why}"
+            )));
+        }
         let one = Arc::clone(&self.probing)
             .try_lock_owned()
             .map_err(|_| Error::Engine("the probe before has not ended".to_owned()))?;

@@ -13,13 +13,14 @@ use super::{Store, expiry};
 use crate::audit::anchor::Expired;
 use crate::audit::chain::Head;
 use crate::audit::key::{KEY, SigningKey};
+use crate::audit::resume::damaged;
 use crate::audit::witness::{Found, WITNESS, Witness};
 use crate::audit::{Event, Origin};
 use crate::writer::{Published, WhileHeld};
 use crate::{Error, Result, clock};
 
 /// How far the witness may be behind while nobody asks for it.
-const WITNESS_EVERY: Duration = Duration::from_secs(5 * 60);
+const WITNESS_EVERY: Duration = Duration::from_secs(15);
 
 /// The key and the witness of one state directory.
 #[derive(Debug)]
@@ -42,22 +43,26 @@ impl Proofs {
         }
         let witness = state_dir.join(WITNESS);
         let found = Witness::read(&witness);
+        let mut discovered = Vec::new();
         if let (Found::Sound(witness), Ok(key)) = (&found, &key)
             && witness.signed.public_key != key.public_key()
         {
-            tracing::warn!("audit: audit.head was signed by another key than audit.key");
+            // removed and made anew, or put in its place
+            discovered.push(damaged("key-changed").with("witness_seq", witness.seq));
         }
         let proofs = Self {
             key,
             witness,
             written: Mutex::default(),
-            discovered: Mutex::default(),
+            discovered: Mutex::new(discovered),
         };
         (proofs, found)
     }
 
     /// Keeps what has to be written first.
-    pub(super) fn discovered(self, events: Vec<Event>) -> Self {
+    pub(super) fn discovered(self, further: Vec<Event>) -> Self {
+        let mut events = self.waiting();
+        events.extend(further);
         for event in &events {
             let details = serde_json::Value::Object(event.metadata.clone());
             match event.action {
@@ -140,7 +145,7 @@ impl Store {
             .map_err(|crash| Error::Engine(format!("writing audit.head ended: {crash}")))?
     }
 
-    /// As [`Store::write_audit_witness`], when the last time is five minutes ago. Cheap to call often.
+    /// As [`Store::write_audit_witness`], when the last time is a quarter of a minute ago. Cheap to call often.
     ///
     /// # Errors
     /// As there.

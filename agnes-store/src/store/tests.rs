@@ -1,5 +1,6 @@
 //! The store through its own functions, on a real file.
 
+use crate::audit::query::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ fn person(email: &str) -> NewUser {
 
 async fn all_rows(store: &Store) -> Vec<Row> {
     store
-        .audit_page(Filter::default(), None, 1000)
+        .audit_page(Filter::default(), Cursor::default(), 1000)
         .await
         .unwrap()
         .0
@@ -224,14 +225,56 @@ async fn refusals_of_one_address_kind_and_minute_share_a_row_and_are_seen_at_onc
         action: Some("auth.failed".to_owned()),
         ..Filter::default()
     };
-    let (rows, _) = store.audit_page(filter.clone(), None, 10).await.unwrap();
+    let (rows, _) = store
+        .audit_page(filter.clone(), Cursor::default(), 10)
+        .await
+        .unwrap();
     // a minute may have ended in between
     assert_eq!(rows.iter().map(|row| row.count).sum::<i64>(), 5);
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     store.flush_refusals(Which::All).await.unwrap();
-    let (rows, _) = store.audit_page(filter, None, 10).await.unwrap();
+    let (rows, _) = store
+        .audit_page(filter, Cursor::default(), 10)
+        .await
+        .unwrap();
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
     assert!(rows.iter().all(|row| row.seq > 0));
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_pages_of_any_size_skip_no_refusal_that_waits() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    for n in 0..4 {
+        let event = Event::done("test.done", format!("test:{n}"));
+        store.record(origin(), event).await.unwrap();
+    }
+    for kind in ["password", "session", "personal"] {
+        store.refused(&origin(), kind, "api");
+    }
+    let (whole, _) = store
+        .audit_page(Filter::default(), Cursor::default(), 1000)
+        .await
+        .unwrap();
+    assert!(whole.iter().filter(|row| row.seq == 0).count() >= 3 && whole.len() > 5);
+    for limit in 1..=5 {
+        let (mut paged, mut cursor) = (Vec::new(), Some(Cursor::default()));
+        while let Some(from) = cursor {
+            // as a caller has it
+            let from = from.to_string().parse().unwrap();
+            let (rows, next) = store
+                .audit_page(Filter::default(), from, limit)
+                .await
+                .unwrap();
+            assert!(rows.len() <= limit);
+            paged.extend(rows);
+            cursor = next;
+        }
+        let ids = |rows: &[Row]| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+        assert_eq!(ids(&paged), ids(&whole), "pages of {limit}");
+    }
     close(store).await;
 }
 
@@ -249,7 +292,7 @@ async fn s05_a_checkpoint_succeeds_whoever_reads_and_writes_meanwhile_and_ends_n
         busy.spawn(async move {
             while !stopped(&stop_reading) {
                 reader
-                    .audit_page(Filter::default(), None, 1000)
+                    .audit_page(Filter::default(), Cursor::default(), 1000)
                     .await
                     .unwrap();
             }

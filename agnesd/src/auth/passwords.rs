@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::secrets;
 
@@ -70,15 +70,37 @@ impl Passwords {
     /// # Errors
     /// [`Failed`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, Failed> {
-        self.run(move || hash(&password))
+        let place = self.place().await?;
+        place
+            .run(move || hash(&password))
             .await?
             .ok_or(Failed::Broken)
     }
 
+    /// Waits for one of the places. Whoever has one finds every attempt counted that was judged before.
+    ///
+    /// # Errors
+    /// [`Failed::Busy`].
+    pub(crate) async fn place(&self) -> Result<Place<'_>, Failed> {
+        let slot = tokio::time::timeout(PATIENCE, self.slots.acquire())
+            .await
+            .map_err(|_| Failed::Busy)?
+            .map_err(|_| Failed::Broken)?;
+        Ok(Place { _slot: slot })
+    }
+}
+
+/// One of the places at which passwords are hashed and compared.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    _slot: SemaphorePermit<'a>,
+}
+
+impl Place<'_> {
     /// Whether the password is the one of this PHC string; without one it takes as long and is not.
     ///
     /// # Errors
-    /// [`Failed`].
+    /// [`Failed::Broken`].
     pub(crate) async fn verify(
         &self,
         password: String,
@@ -94,15 +116,8 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failed> {
-        let slot = tokio::time::timeout(PATIENCE, self.slots.acquire())
-            .await
-            .map_err(|_| Failed::Busy)?
-            .map_err(|_| Failed::Broken)?;
-        let result = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| Failed::Broken);
-        drop(slot);
-        result
+        let result = tokio::task::spawn_blocking(work).await;
+        result.map_err(|_| Failed::Broken)
     }
 }
 

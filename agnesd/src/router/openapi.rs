@@ -7,6 +7,7 @@
 
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder, Server};
 
@@ -93,10 +94,18 @@ pub(crate) fn document(table: &Table) -> Document {
         Some("Errors are problem documents (RFC 9457) with the request's id.".to_owned());
     document.servers = Some(vec![Server::new("/")]);
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document
-        .components
-        .get_or_insert_default()
-        .add_security_scheme("bearer", bearer);
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", bearer);
+    // every refusal has it; it is put in when the answer leaves (`error::finish`)
+    if let Some(RefOr::T(Schema::Object(problem))) = components.schemas.get_mut("Problem") {
+        let id = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("The request's id, as in `x-request-id`."))
+            .build();
+        problem
+            .properties
+            .insert("request_id".to_owned(), RefOr::T(Schema::Object(id)));
+    }
     for entry in table.entries() {
         if let Some(operation) = document
             .paths
@@ -154,6 +163,26 @@ fn describe(operation: &mut Operation, entry: &Entry) {
         )]);
         problems.push(("401", "no valid credential"));
         problems.push(("403", "not for this caller"));
+    }
+    if operation.request_body.is_some() {
+        problems.extend([
+            ("400", "the body is not JSON"),
+            ("408", "the body did not arrive in time"),
+            ("413", "the body is larger than this server takes"),
+            ("415", "the body is not application/json"),
+            ("422", "the body lacks a field or has one that does not fit"),
+        ]);
+    }
+    if entry.method != axum::http::Method::GET {
+        problems.extend([
+            (
+                "503",
+                "writes are held, the disk refuses, or the server stops",
+            ),
+            ("507", "the disk is full"),
+        ]);
+    } else if operation.parameters.is_some() {
+        problems.push(("400", "a parameter does not parse"));
     }
     let responses = &mut operation.responses.responses;
     for (status, what) in problems {

@@ -87,6 +87,7 @@ pub(crate) async fn change_password(
 ) -> Answer<StatusCode> {
     let user = Arc::clone(&asker.principal()?.user);
     passwords::check(&change.new_password)?;
+    let place = app.passwords.place().await?;
     let now = Instant::now();
     app.throttle.check(&user.email, now).map_err(|wait| {
         Problem::too_many(
@@ -94,8 +95,7 @@ pub(crate) async fn change_password(
             wait.as_secs() + 1,
         )
     })?;
-    let right = app
-        .passwords
+    let right = place
         .verify(change.current_password, user.password_hash.clone())
         .await?;
     if !right {
@@ -104,6 +104,7 @@ pub(crate) async fn change_password(
             .refused(&asker.origin, "password", &format!("user:{}", user.email));
         return Err(Problem::wrong_credentials());
     }
+    drop(place);
     let hash = app.passwords.hash(change.new_password).await?;
     app.store.set_password(asker.origin, user.id, hash).await?;
     Ok(StatusCode::NO_CONTENT)

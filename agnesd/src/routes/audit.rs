@@ -1,13 +1,14 @@
 //! The audit log, for administrators and auditors.
 //!
-//! Always true: newest first; rows that come while somebody pages shift nothing.
+//! Always true: the last written first, and before them what waits to be written; rows that come while somebody pages shift
+//! nothing.
 //!
 //! Does not: change the log.
 
 use std::sync::Arc;
 
 use agnes_store::audit::Row;
-use agnes_store::audit::query::Filter;
+use agnes_store::audit::query::{Cursor, Filter};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ use crate::request::Params;
 /// Which rows.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+// a filter with a slip in its name would give the whole log
+#[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// E-mail of who acted, `anonymous`, `server` or `control-socket`.
     actor: Option<String>,
@@ -103,13 +106,11 @@ pub(crate) async fn page(
         cursor: wanted.cursor,
         limit: wanted.limit,
     };
-    let before = match &page.cursor {
-        None => None,
-        Some(cursor) => Some(
-            cursor
-                .parse::<i64>()
-                .map_err(|_| Problem::bad_request("cursor is not one that was given"))?,
-        ),
+    let cursor = match &page.cursor {
+        None => Cursor::default(),
+        Some(cursor) => cursor
+            .parse()
+            .map_err(|_| Problem::bad_request("cursor is not one that was given"))?,
     };
     let filter = Filter {
         actor: wanted.actor,
@@ -118,10 +119,10 @@ pub(crate) async fn page(
         from: wanted.from.as_deref().map(time).transpose()?,
         to: wanted.to.as_deref().map(time).transpose()?,
     };
-    let (rows, next) = app.store.audit_page(filter, before, page.limit()?).await?;
+    let (rows, next) = app.store.audit_page(filter, cursor, page.limit()?).await?;
     Ok(Json(List {
         items: rows.into_iter().map(Shown::from).collect(),
-        next_cursor: next.map(|seq| seq.to_string()),
+        next_cursor: next.map(|cursor| cursor.to_string()),
     }))
 }
 

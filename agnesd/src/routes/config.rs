@@ -98,14 +98,14 @@ pub(crate) async fn set(
     Body(wanted): Body<Wanted>,
 ) -> Answer<Json<Shown>> {
     known(&key)?;
-    if !wanted.value.is_empty() {
-        let url = Url::parse(&wanted.value)
+    let mut value = wanted.value;
+    if !value.is_empty() {
+        let url = Url::parse(&value)
             .map_err(|_| Problem::unprocessable("the value is no absolute URL"))?;
         app.guard.vet(&url).await?;
+        // as it was judged: another reader might find another host in what was written
+        value = url.into();
     }
-    let setting = app
-        .store
-        .set_setting(asker.origin, &key, wanted.value)
-        .await?;
+    let setting = app.store.set_setting(asker.origin, &key, value).await?;
     Ok(Json(Shown::of(&key, Some(&setting))))
 }

@@ -43,7 +43,6 @@ enum Health {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Detailed {
     /// The worst of its services.
-    #[schema(inline)]
     status: Health,
     /// This build's version.
     #[schema(value_type = String)]
@@ -84,7 +83,6 @@ struct Services {
 
 #[derive(Serialize, ToSchema)]
 struct Store {
-    #[schema(inline)]
     status: Health,
     /// `open` or `held`.
     #[schema(value_type = String)]
@@ -97,7 +95,6 @@ struct Store {
 #[derive(Serialize, ToSchema)]
 struct Scheduler {
     /// Off: no secret is set, so nobody can call as the scheduler; jobs run all the same.
-    #[schema(inline)]
     status: Health,
     jobs_running: usize,
     /// Jobs whose last run did not succeed.
@@ -107,7 +104,6 @@ struct Scheduler {
 #[derive(Serialize, ToSchema)]
 struct Disk {
     /// Unavailable: it does not answer, or little is free and the store cannot write.
-    #[schema(inline)]
     status: Health,
     /// Null: it does not answer.
     free_bytes: Option<u64>,
@@ -118,7 +114,6 @@ struct Disk {
 #[derive(Serialize, ToSchema)]
 struct Tls {
     /// Off: this server terminates no TLS.
-    #[schema(inline)]
     status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,

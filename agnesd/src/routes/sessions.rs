@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::keys::{ACCESS_SECS, Claims};
-use crate::auth::secrets;
+use crate::auth::{refresh, secrets};
 use crate::error::{Answer, Problem};
 use crate::request::{Asker, Body};
 
@@ -65,22 +65,17 @@ pub(crate) async fn sign_in(
     // what cannot be an address is as unknown as any other, and no account: nobody's attempts are counted under it
     let email = agnes_store::users::normal_email(&form.email).ok();
     let now = Instant::now();
-    if let Some(email) = &email {
-        app.throttle.check(email, now).map_err(|wait| {
-            Problem::too_many(
-                "too many wrong passwords for this account",
-                wait.as_secs() + 1,
-            )
-            .because("account-throttled")
-        })?;
-    }
+    unthrottled(&app, email.as_deref())?;
     let directory = app.store.directory();
     let user = email
         .as_deref()
         .and_then(|email| directory.user_by_email(email));
     let user = user.filter(|user| user.kind == Kind::Person && user.can_sign_in());
     let hash = user.and_then(|user| user.password_hash.clone());
-    let right = app.passwords.verify(form.password, hash).await?;
+    let place = app.passwords.place().await?;
+    // again: while this one waited, others may have used the account's attempts up
+    unthrottled(&app, email.as_deref())?;
+    let right = place.verify(form.password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
         let resource = match &email {
             Some(email) => {
@@ -93,18 +88,31 @@ pub(crate) async fn sign_in(
         return Err(Problem::wrong_credentials());
     };
     app.throttle.succeeded(&user.email);
-    let secret = secrets::random().map_err(|e| Problem::internal(&e.to_string()))?;
+    drop(place);
+    let issued = refresh::first().map_err(|e| Problem::internal(&e.to_string()))?;
     let session = app
         .store
         .start_session(
             asker.origin,
             user,
             Method::Password,
-            secrets::sha256(&secret),
+            issued.kept,
             clock::now() + REFRESH,
         )
         .await?;
-    tokens(&app, &session, user, &secret, "session")
+    tokens(&app, &session, user, &issued.secret, "session")
+}
+
+/// Whether a password may be tried for this account.
+fn unthrottled(app: &App, email: Option<&str>) -> Result<(), Problem> {
+    let Some(email) = email else { return Ok(()) };
+    app.throttle.check(email, Instant::now()).map_err(|wait| {
+        Problem::too_many(
+            "too many wrong passwords for this account",
+            wait.as_secs() + 1,
+        )
+        .because("account-throttled")
+    })
 }
 
 /// A refresh token.
@@ -130,19 +138,24 @@ pub(crate) async fn refresh(
     let (id, secret) = split(&form.refresh_token).ok_or_else(refused)?;
     let directory = app.store.directory();
     let session = directory.session(id).ok_or_else(refused)?;
-    let next = secrets::random().map_err(|e| Problem::internal(&e.to_string()))?;
+    // the id is in every access token and in the log: one that was never given out ends nothing
+    let shown = refresh::shown(&session.refresh_hash, secret).ok_or_else(refused)?;
+    let next =
+        refresh::next(&session.refresh_hash).map_err(|e| Problem::internal(&e.to_string()))?;
     let refreshed = app
         .store
         .refresh_session(
             asker.origin.clone(),
             id,
-            secrets::sha256(secret),
-            secrets::sha256(&next),
+            shown,
+            next.kept,
             end(session.created_at),
         )
         .await;
     match refreshed {
-        Ok(Refreshed::Session(session, user)) => tokens(&app, &session, &user, &next, "refresh"),
+        Ok(Refreshed::Session(session, user)) => {
+            tokens(&app, &session, &user, &next.secret, "refresh")
+        }
         Ok(Refreshed::Reused) | Err(agnes_store::Error::Credential) => Err(refused()),
         Err(other) => Err(other.into()),
     }
@@ -164,18 +177,18 @@ pub(crate) async fn use_link(
     asker: Asker,
     Body(link): Body<Link>,
 ) -> Answer<Response> {
-    let secret = secrets::random().map_err(|e| Problem::internal(&e.to_string()))?;
+    let issued = refresh::first().map_err(|e| Problem::internal(&e.to_string()))?;
     let used = app
         .store
         .use_sign_in_link(
             asker.origin.clone(),
             secrets::sha256(&link.token),
-            secrets::sha256(&secret),
+            issued.kept,
             clock::now() + REFRESH,
         )
         .await;
     match used {
-        Ok((session, user)) => tokens(&app, &session, &user, &secret, "link"),
+        Ok((session, user)) => tokens(&app, &session, &user, &issued.secret, "link"),
         Err(agnes_store::Error::Credential) => {
             app.store.refused(&asker.origin, "link", "auth.magic");
             Err(Problem::wrong_credentials())

@@ -33,6 +33,8 @@ const USUAL_DAYS: i64 = 90;
 /// A token that is wanted.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewToken)]
+// without `scopes` a token may all that its owner may: a slip in that name must not make one
+#[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// For its owner to know it by.
     name: String,

@@ -185,17 +185,18 @@ pub(crate) async fn change(
     Body(change): Body<Change>,
 ) -> Answer<Json<Shown>> {
     let id = super::user(&app.store.directory(), &user)?.id;
-    if let Some(password) = change.password {
-        passwords::check(&password)?;
-        let hash = app.passwords.hash(password).await?;
-        app.store
-            .set_password(asker.origin.clone(), id, hash)
-            .await?;
+    if let Some(password) = &change.password {
+        passwords::check(password)?;
     }
+    // first what may be refused
     if let Some(disabled) = change.disabled {
         app.store
-            .set_user_disabled(asker.origin, id, disabled)
+            .set_user_disabled(asker.origin.clone(), id, disabled)
             .await?;
+    }
+    if let Some(password) = change.password {
+        let hash = app.passwords.hash(password).await?;
+        app.store.set_password(asker.origin, id, hash).await?;
     }
     let directory = app.store.directory();
     let user = super::user(&directory, &id.to_string())?;

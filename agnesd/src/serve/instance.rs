@@ -5,9 +5,9 @@
 //!
 //! Does not: create anything above the state directory: a missing parent is a disk that is not mounted (B02).
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -78,6 +78,8 @@ impl Instance {
                 .mode(0o644)
                 .open(&part)?;
             writeln!(file, "{}", std::process::id())?;
+            // for everybody, whatever the umask
+            file.set_permissions(Permissions::from_mode(0o644))?;
             put_in_place(&part, &self.pid_file)
         };
         write().map_err(|e| {

@@ -141,6 +141,27 @@ fn s06_a_torn_end_is_no_damage() {
 }
 
 #[test]
+fn s06_zeros_that_a_power_cut_left_at_the_end_cost_no_write_before_them() {
+    for (appended, zeroed, rows) in [(16, 0, 9), (4096, 0, 9), (0, 40, 6)] {
+        let place = Place::new();
+        place.leave_a_log();
+        let mut wal = fs::read(place.wal()).unwrap();
+        let from = wal.len() - zeroed;
+        wal[from..].fill(0);
+        wal.extend(vec![0; appended]);
+        fs::write(place.wal(), &wal).unwrap();
+        let checked = place.db(&["check"]);
+        assert_eq!(
+            checked.details()["tables"]["settings"]["rows"],
+            rows,
+            "{appended} {zeroed}: {}{}",
+            checked.stdout,
+            checked.stderr
+        );
+    }
+}
+
+#[test]
 fn s06_two_aborts_are_counted_across_restarts() {
     let place = Place::new();
     place.leave_a_log();

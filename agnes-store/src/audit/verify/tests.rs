@@ -121,7 +121,7 @@ async fn a_deletion_and_a_cut_tail_show_also_when_the_stored_head_was_moved_alon
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_witness_that_was_changed_or_torn_is_told_and_a_missing_one_is_noted() {
+async fn a_witness_that_was_changed_or_torn_is_told_and_a_missing_one_too() {
     let dir = log().await;
     let witness = dir.path().join(WITNESS);
     let text = std::fs::read_to_string(&witness).unwrap();
@@ -134,7 +134,11 @@ async fn a_witness_that_was_changed_or_torn_is_told_and_a_missing_one_is_noted()
         assert!(kinds(dir.path()).contains(&Kind::WitnessBad));
     }
     std::fs::remove_file(&witness).unwrap();
-    let report = verify(&options(dir.path()), &dir.path().join(DATABASE), dir.path()).unwrap();
+    assert_eq!(found(dir.path()), [(Kind::WitnessMissing, None)]);
+    // a copy has none beside it: that is noted, and no finding
+    let copy = dir.path().join("copy.duckdb");
+    put(&copy, &std::fs::read(dir.path().join(DATABASE)).unwrap());
+    let report = verify(&options(dir.path()), &copy, dir.path()).unwrap();
     assert!(
         report.findings.is_empty() && !report.notes.is_empty(),
         "{report:?}"

@@ -81,6 +81,35 @@ fn s06_a_flipped_bit_of_the_header_is_damage_or_another_database() {
 }
 
 #[test]
+fn s06_zeros_in_the_place_of_the_last_write_are_its_torn_end() {
+    let whole = log(7);
+    let last = log(6).len();
+    let sound = |log: &[u8]| match judge(log) {
+        Verdict::Sound {
+            frames,
+            unfinished_bytes,
+        } => (frames, unfinished_bytes),
+        other => panic!("{other:?}"),
+    };
+    for zeros in [8, 9, 16, 20] {
+        let mut log = whole.clone();
+        let from = log.len() - zeros;
+        log[from..].fill(0);
+        assert_eq!(sound(&log), (6, (whole.len() - last) as u64), "{zeros}");
+    }
+    for zeros in [1, 16, 4096] {
+        let mut log = whole.clone();
+        log.extend(vec![0; zeros]);
+        assert_eq!(sound(&log), (7, zeros as u64), "{zeros} more");
+    }
+    // damage with sound frames behind it stays damage, whatever the end is
+    let mut log = whole.clone();
+    log[HEAD.len()] ^= 0x40;
+    log.extend([0; 64]);
+    assert!(matches!(judge(&log), Verdict::Broken { .. }));
+}
+
+#[test]
 fn s06_zeros_and_noise_are_not_taken_for_an_empty_log() {
     for log in [vec![0; 500], vec![0xff; 500], b"hello".to_vec()] {
         assert!(matches!(judge(&log), Verdict::Broken { at: 0, .. }));

@@ -89,3 +89,64 @@ async fn a_locked_out_administrator_gets_in_by_the_host() {
     let server = place.start_with(usual);
     Caller::of(&server).signed_in(ADMIN, PASSWORD).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_or_key_that_was_removed_is_found_and_told() {
+    for (file, what) in [
+        ("audit.head", "witness-missing"),
+        ("audit.key", "key-changed"),
+    ] {
+        let place = Place::new();
+        let (mut server, _, _) = started(&place).await;
+        assert_eq!(server.stop(), 0);
+        std::fs::remove_file(place.state().join(file)).unwrap();
+        let (code, out, _) = run(&place, &["audit", "verify", "--json"]);
+        let report: Value = serde_json::from_str(&out).unwrap();
+        if file == "audit.head" {
+            assert_eq!(code, Some(1), "{out}");
+            assert_eq!(report["details"]["findings"][0]["kind"], "witness-missing");
+        }
+        let mut server = place.start_with(usual);
+        assert_eq!(server.stop(), 0);
+        let (_, out, _) = run(&place, &["audit", "verify", "--json"]);
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let told = report["details"]["told"].as_array().unwrap();
+        let found = told
+            .iter()
+            .any(|row| row["action"] == "audit.damaged" && row["metadata"]["what"] == what);
+        assert!(found, "{file}: {out}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_may_read_the_database_or_its_log() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let (mut server, _, admin) = started(&place).await;
+    admin.post("/api/groups", json!({"name": "g"})).await;
+    let mode = |name: &str| {
+        let found = std::fs::metadata(place.state().join(name)).unwrap();
+        found.permissions().mode() & 0o777
+    };
+    assert_eq!(
+        (mode("system.duckdb"), mode("system.duckdb.wal")),
+        (0o600, 0o600)
+    );
+    assert_eq!(mode("agnesd.pid"), 0o644);
+    assert_eq!(server.stop(), 0);
+    // one that an earlier release made
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(place.state().join("system.duckdb"), open).unwrap();
+    let mut server = place.start_with(usual);
+    assert_eq!(mode("system.duckdb"), 0o600);
+    assert_eq!(server.stop(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_in_a_name_makes_no_powerful_token_and_gives_no_whole_log() {
+    let place = Place::new();
+    let (_server, _, admin) = started(&place).await;
+    let slip = json!({"name": "typo", "scope": ["read"], "expires_in_days": 1});
+    assert_eq!(admin.post("/auth/tokens", slip).await.status, 422);
+    assert_eq!(admin.get("/api/audit?form=2027-01-01").await.status, 400);
+}

@@ -387,3 +387,60 @@ async fn a08_disabling_ends_sessions_tokens_and_refresh_at_once_and_for_good() {
         200
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_that_come_at_once_are_no_more_than_ten() {
+    let place = Place::new();
+    let (_server, anyone, _) = started(&place).await;
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let caller = anyone.clone();
+        tries.spawn(async move {
+            caller
+                .sign_in(ADMIN, "wrong horse battery staple")
+                .await
+                .status
+        });
+    }
+    let answers = tries.join_all().await;
+    let judged = answers.iter().filter(|status| **status == 401).count();
+    // two are compared at a time: the eleventh may have been let in beside the tenth
+    assert!((10..=11).contains(&judged), "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|status| [401, 429, 503].contains(status))
+    );
+    assert_eq!(anyone.sign_in(ADMIN, PASSWORD).await.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_a_sessions_id_alone_cannot_end_it() {
+    let place = Place::new();
+    let (_server, anyone, admin) = started(&place).await;
+    let tokens = anyone.sign_in(ADMIN, PASSWORD).await;
+    let (id, secret) = tokens
+        .text("refresh_token")
+        .split_once('.')
+        .map(|(i, s)| (i.to_owned(), s.to_owned()))
+        .unwrap();
+    let (random, mark) = secret.split_once('.').unwrap();
+    for made_up in [
+        "x".to_owned(),
+        format!("{}.{mark}", "0".repeat(64)),
+        format!("{random}.{}", "0".repeat(32)),
+        random.to_owned(),
+    ] {
+        let form = json!({"refresh_token": format!("{id}.{made_up}")});
+        assert_eq!(
+            anyone.post("/auth/refresh", form).await.status,
+            401,
+            "{made_up}"
+        );
+    }
+    let caller = anyone.bearing(&tokens.text("access_token"));
+    assert_eq!(caller.get("/api/me").await.status, 200);
+    assert!(admin.audit("session.reuse_detected").await.is_empty());
+    let form = json!({"refresh_token": tokens.text("refresh_token")});
+    assert_eq!(anyone.post("/auth/refresh", form).await.status, 200);
+}
