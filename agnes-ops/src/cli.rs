@@ -65,6 +65,9 @@ pub enum Command {
     /// Certificates.
     #[command(subcommand)]
     Tls(Tls),
+    /// Secrets: made or fetched once, told to the server and to Compose.
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Fetch one URL (https, sm, gs, file) as `tls rotate` would.
     Fetch(Fetch),
     /// The configuration, with where each value comes from.
@@ -115,6 +118,21 @@ pub enum Tls {
     },
 }
 
+/// `secrets …`
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Make what is missing, keep what is there, fetch what has a source, and write .env.
+    Ensure {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Each secret with its source, length, age, when it is due and who reads it; never a value.
+    List,
+    /// Short, guessable, shared, overdue, readable by others, not in use; change nothing. Exit 0 or 10.
+    Check,
+}
+
 /// `fetch URL`
 #[derive(Debug, Args)]
 pub struct Fetch {
@@ -163,6 +181,9 @@ impl Command {
             Command::Tls(Tls::Csr { .. }) => "tls csr",
             Command::Tls(Tls::Inspect { .. }) => "tls inspect",
             Command::Tls(Tls::Reload { .. }) => "tls reload",
+            Command::Secrets(Secrets::Ensure { .. }) => "secrets ensure",
+            Command::Secrets(Secrets::List) => "secrets list",
+            Command::Secrets(Secrets::Check) => "secrets check",
             Command::Fetch(_) => "fetch",
             Command::Config(Config::Show) => "config show",
             Command::Config(Config::Check) => "config check",
@@ -184,6 +205,7 @@ impl Command {
         match self {
             Command::Up { dry_run }
             | Command::Down { dry_run }
+            | Command::Secrets(Secrets::Ensure { dry_run })
             | Command::Tls(
                 Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },
             ) => !dry_run,

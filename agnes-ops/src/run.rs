@@ -13,10 +13,11 @@ use agnes_config::{Loaded, Settings, load};
 use serde_json::Value;
 
 use crate::cli::{self, Cli, Command};
+use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
-use crate::{config, download, status, tls, up};
+use crate::{config, download, secrets, status, tls, up};
 
 /// What the process was started with.
 #[derive(Debug, Default)]
@@ -137,7 +138,7 @@ fn dispatch(
         }
     }
     let fetcher = Fetcher::new(fetch_options(settings, environment));
-    let deployment = tls::Deployment {
+    let deployment = Deployment {
         host,
         settings,
         fetcher: &fetcher,
@@ -179,9 +180,9 @@ fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
 fn command(
     cli: &Cli,
     environment: &Environment,
-    deployment: tls::Deployment<'_>,
+    deployment: Deployment<'_>,
 ) -> anyhow::Result<Report> {
-    let tls::Deployment { host, settings, .. } = deployment;
+    let Deployment { host, settings, .. } = deployment;
     let last_rotation = last_record(host, settings, "tls-rotate");
     let memory = last_rotation
         .as_ref()
@@ -201,6 +202,7 @@ fn command(
         }
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
+        Command::Secrets(verb) => secrets(verb, environment, deployment),
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {
             dry_run,
@@ -230,6 +232,27 @@ fn command(
         Command::Config(_) | Command::Tls(cli::Tls::Inspect { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }
+    }
+}
+
+fn secrets(
+    verb: &cli::Secrets,
+    environment: &Environment,
+    deployment: Deployment<'_>,
+) -> anyhow::Result<Report> {
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    match verb {
+        cli::Secrets::Ensure { dry_run } => {
+            let last = last_record(deployment.host, deployment.settings, "secrets-ensure");
+            let options = secrets::EnsureOptions {
+                dry_run: *dry_run,
+                lookup: &lookup,
+                memory: last.as_ref().and_then(|record| record.get("memory")),
+            };
+            secrets::ensure(deployment, &options)
+        }
+        cli::Secrets::List => secrets::list(deployment, &lookup),
+        cli::Secrets::Check => secrets::check(deployment, &lookup),
     }
 }
 

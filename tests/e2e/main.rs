@@ -16,5 +16,6 @@ mod hostile;
 mod load;
 mod proxy;
 mod rotate;
+mod secrets;
 mod storm;
 mod up;

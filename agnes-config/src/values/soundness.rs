@@ -28,6 +28,11 @@ pub(crate) fn guessable(text: &str) -> Option<String> {
     if chars.all(|c| Some(c) == first) {
         return Some("is one character over and over (expected random characters)".to_owned());
     }
+    if text.starts_with("sm://") {
+        return Some(
+            "is a reference that nobody has resolved (`agnes-ops secrets ensure` does)".to_owned(),
+        );
+    }
     is_placeholder(text).then(|| "is a placeholder (expected random characters)".to_owned())
 }
 
