@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agnes_config::{Loaded, Settings, load};
 use serde_json::Value;
@@ -18,6 +19,9 @@ use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
 use crate::{config, download, secrets, status, tls, up};
+
+/// How often `secrets rotate --wait` looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the process was started with.
 #[derive(Debug, Default)]
@@ -143,7 +147,39 @@ fn dispatch(
         settings,
         fetcher: &fetcher,
     };
-    command(cli, environment, deployment).unwrap_or_else(|error| failed(&cli.command, &error))
+    let run = || {
+        command(cli, environment, deployment).unwrap_or_else(|error| failed(&cli.command, &error))
+    };
+    let mut report = run();
+    if matches!(
+        &cli.command,
+        Command::Secrets(cli::Secrets::Rotate {
+            wait: true,
+            dry_run: false,
+            ..
+        })
+    ) {
+        while let Some(pause) = waits(&report) {
+            // no lock is held while nothing happens
+            *held = None;
+            host.sleep(pause);
+            report = match lock(host, dir, name) {
+                Ok(lock) => {
+                    *held = Some(lock);
+                    run()
+                }
+                Err(_) => report,
+            };
+        }
+    }
+    report
+}
+
+/// How long to wait before a rotation is gone on with; `None`: it is not waiting.
+fn waits(report: &Report) -> Option<Duration> {
+    let going_on = matches!(report.exit, Exit::Ok | Exit::Deferred);
+    let waiting = report.details.get("phase").and_then(Value::as_str) == Some("waiting");
+    (going_on && waiting).then_some(LOOK_AGAIN)
 }
 
 fn no_directory(dir: &Path) -> Report {
@@ -250,6 +286,26 @@ fn secrets(
                 memory: last.as_ref().and_then(|record| record.get("memory")),
             };
             secrets::ensure(deployment, &options)
+        }
+        cli::Secrets::Rotate {
+            secret,
+            now,
+            rollback,
+            dry_run,
+            ..
+        } => {
+            let options = secrets::RotateOptions {
+                kind: secret.map(|secret| match secret {
+                    cli::Rotated::Jwt => secrets::RotateKind::Jwt,
+                    cli::Rotated::Session => secrets::RotateKind::Session,
+                    cli::Rotated::Scheduler => secrets::RotateKind::Scheduler,
+                }),
+                at_once: *now,
+                rollback: *rollback,
+                dry_run: *dry_run,
+                lookup: &lookup,
+            };
+            secrets::rotate(deployment, &options)
         }
         cli::Secrets::List => secrets::list(deployment, &lookup),
         cli::Secrets::Check => secrets::check(deployment, &lookup),

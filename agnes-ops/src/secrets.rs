@@ -20,10 +20,12 @@ mod generations;
 mod list;
 mod live;
 mod plan;
+mod rotate;
 
 pub use check::check;
 pub use ensure::{Options as EnsureOptions, ensure};
 pub use list::list;
+pub use rotate::{Kind as RotateKind, Options as RotateOptions, rotate};
 
 /// A variable of the process's environment, by name.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -4,7 +4,7 @@
 //!
 //! Does not: ask a source.
 
-use agnes_config::{Secret, Settings};
+use agnes_config::Settings;
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -13,7 +13,8 @@ use super::env_file::EnvFile;
 use super::generations::{Current, Generations, Kept};
 use super::list::Age;
 use super::live::Live;
-use super::{Lookup, plan};
+use super::rotate::token::key_id;
+use super::{Lookup, plan, rotate};
 use crate::deployment::Deployment;
 use crate::host::Host;
 use crate::outcome::{Exit, Outcome, Report};
@@ -60,6 +61,7 @@ pub fn check(deployment: Deployment<'_>, lookup: Lookup<'_>) -> Result<Report> {
         look.age(managed, kept)?;
     }
     look.shared(&all);
+    look.rotations()?;
     look.readable(&all)?;
     let unchecked = look.running(&all);
     Ok(report(look.findings, unchecked))
@@ -177,6 +179,25 @@ impl Look<'_> {
         }
     }
 
+    /// Is a rotation half way?
+    fn rotations(&mut self) -> Result<()> {
+        let now = self.host.now().unix_timestamp();
+        for (kind, phase, retire_after) in rotate::open(self.host, self.settings)? {
+            // one that waits for its time is where it should be
+            if phase == "waiting" && now < retire_after {
+                continue;
+            }
+            let evidence = format!("a rotation is half way: {phase}");
+            self.finding(
+                "secrets.rotation-open",
+                kind.name(),
+                evidence,
+                format!("agnes-ops secrets rotate {}", kind.word()),
+            );
+        }
+        Ok(())
+    }
+
     /// Are there files that others may read?
     fn readable(&mut self, all: &[(Managed, Kept)]) -> Result<()> {
         if let Some(mode) = self.env_file.mode()
@@ -246,16 +267,6 @@ fn short_name(name: &str) -> &str {
         "SCHEDULER_API_TOKEN" => "scheduler",
         other => other,
     }
-}
-
-/// The name under which the server knows a signing key (see agnesd's `auth/keys.rs`): the first 8 bytes of a labelled digest.
-fn key_id(secret: &Secret) -> String {
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    context.update(b"agnes key id\0");
-    context.update(secret.expose().as_bytes());
-    let digest = context.finish();
-    let first = digest.as_ref().iter().take(8);
-    first.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unchecked(why: &str) -> Value {

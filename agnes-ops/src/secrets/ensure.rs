@@ -18,6 +18,7 @@ use super::env_file::EnvFile;
 use super::generations::{Generations, Kept};
 use super::live::Live;
 use super::plan::{self, Action, Decision, Impossible, Seen};
+use super::rotate;
 use crate::deployment::Deployment;
 use crate::fetch::Fetched;
 use crate::host::Host;
@@ -56,7 +57,15 @@ pub fn ensure(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Repor
     let mut all = Vec::new();
     let mut damaged = Vec::new();
     let mut missing = Vec::new();
+    let half_way = rotate::half_way(host, settings)?;
     for managed in catalogue(settings, &env_file) {
+        if half_way.contains(&managed.name.as_str()) {
+            tracing::warn!(
+                "{}: a rotation is half way; `agnes-ops secrets rotate` finishes it, until then it is left alone",
+                managed.name
+            );
+            continue;
+        }
         let kept = generations.read(host, &managed.name)?;
         let fetched = fetch(deployment, &managed);
         let seen = Seen {
@@ -146,7 +155,8 @@ fn value(decision: &Decision, kept: &Kept) -> Result<Option<Secret>> {
     })
 }
 
-fn mint() -> Result<Secret> {
+/// A value of 256 bits from the system, 64 hexadecimal characters.
+pub(super) fn mint() -> Result<Secret> {
     let mut bytes = Zeroizing::new([0u8; MINTED]);
     aws_lc_rs::rand::fill(bytes.as_mut_slice())
         .ok()

@@ -47,6 +47,11 @@ impl EnvFile {
         (!value.is_empty() && reference(value).is_none()).then_some(value)
     }
 
+    /// Whether the key stands there, with whatever value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.parsed.get(name).is_some()
+    }
+
     /// Keys whose value is the address of a secret.
     pub(super) fn references(&self) -> Vec<(String, SourceUrl)> {
         let entries = self.parsed.entries.iter();

@@ -156,10 +156,21 @@ impl Generations {
     /// Adds a value and makes it the current one; its number.
     pub(super) fn add(&self, host: &Host, name: &str, kept: &Kept, secret: &Secret) -> Result<u64> {
         let number = kept.newest + 1;
+        self.add_as(host, name, number, secret)?;
+        Ok(number)
+    }
+
+    /// As [`Generations::add`], under a number that was never used.
+    pub(super) fn add_as(
+        &self,
+        host: &Host,
+        name: &str,
+        number: u64,
+        secret: &Secret,
+    ) -> Result<()> {
         self.prepare(host, name)?;
         host.create(&self.path(name, number), secret.expose().as_bytes(), 0o600)?;
-        self.make_current(host, name, number)?;
-        Ok(number)
+        self.make_current(host, name, number)
     }
 
     /// Makes a generation that is there the current one.

@@ -53,6 +53,12 @@ impl Live {
         Ok(same && ours)
     }
 
+    /// Takes the file away; absent is fine.
+    pub(super) fn remove(&self, host: &Host, name: &str) -> Result<()> {
+        host.remove_file(&self.path(name))?;
+        Ok(())
+    }
+
     /// Makes the file say this. `true`: it changed.
     pub(super) fn put(&self, host: &Host, name: &str, secret: &Secret) -> Result<bool> {
         if self.holds(host, name, secret)? {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agnes_config::Settings;
+use agnes_config::{Secret, Settings};
 use serde_json::Value;
 
 /// Of one call.
@@ -68,7 +68,15 @@ impl ControlSocket {
     /// # Errors
     /// [`NoAnswer`].
     pub fn get(&self, path: &str) -> Result<Value, NoAnswer> {
-        self.call(reqwest::Method::GET, path, None)
+        self.call(reqwest::Method::GET, path, None, None)
+    }
+
+    /// `GET <path>` with a bearer token, as a caller of the API.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn get_as(&self, path: &str, credential: &Secret) -> Result<Value, NoAnswer> {
+        self.call(reqwest::Method::GET, path, None, Some(credential))
     }
 
     /// `POST <path>` with a JSON body.
@@ -76,7 +84,7 @@ impl ControlSocket {
     /// # Errors
     /// [`NoAnswer`].
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, NoAnswer> {
-        self.call(reqwest::Method::POST, path, Some(body))
+        self.call(reqwest::Method::POST, path, Some(body), None)
     }
 
     fn call(
@@ -84,6 +92,7 @@ impl ControlSocket {
         method: reqwest::Method,
         path: &str,
         body: Option<&Value>,
+        credential: Option<&Secret>,
     ) -> Result<Value, NoAnswer> {
         let failed = |error: &dyn std::error::Error| NoAnswer::Failed(innermost(error));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,12 +103,16 @@ impl ControlSocket {
             .unix_socket(self.path.as_path())
             .timeout(DEADLINE)
             .no_proxy()
+            .user_agent(concat!("agnes-ops/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| failed(&error))?;
         runtime.block_on(async {
             let mut request = client.request(method, format!("http://localhost{path}"));
             if let Some(body) = body {
                 request = request.json(body);
+            }
+            if let Some(credential) = credential {
+                request = request.bearer_auth(credential.expose());
             }
             let mut response = request.send().await.map_err(|error| {
                 if error.is_connect() {
