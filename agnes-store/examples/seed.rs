@@ -73,6 +73,7 @@ async fn seed() -> Result<(), Anything> {
                 ip: "127.0.0.1".to_owned(),
                 user_agent: "bench".to_owned(),
                 request_id: format!("{number:032x}"),
+                process: None,
             };
             store
                 .record(origin, Event::done("token.issued", "session"))

@@ -33,6 +33,17 @@ pub struct Origin {
     pub user_agent: String,
     /// The request's id; empty where there is none.
     pub request_id: String,
+    /// Who it is on this host, where the kernel says so: `uid` and `pid` of the row's metadata.
+    pub process: Option<Process>,
+}
+
+/// A process of this host, as the kernel names the other end of a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// As whom it runs.
+    pub uid: u32,
+    /// `None` where the kernel cannot see it: it is of another pid namespace.
+    pub pid: Option<i32>,
 }
 
 impl Origin {
@@ -43,6 +54,7 @@ impl Origin {
             ip: String::new(),
             user_agent: String::new(),
             request_id: String::new(),
+            process: None,
         }
     }
 }

@@ -5,14 +5,17 @@
 //! Does not: know HTTP, sockets or signals.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agnes_config::Settings;
-use agnes_store::Store;
 use agnes_store::users::normal_email;
+use agnes_store::{Store, clock};
+use serde::Serialize;
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use crate::auth::keys::Keys;
@@ -57,6 +60,17 @@ pub(crate) struct Documents {
     pub(crate) style: String,
 }
 
+/// One address that is listened on.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Bound {
+    /// As bound: with the port that the kernel gave where 0 was asked for.
+    pub(crate) address: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// `api` or `metrics`.
+    pub(crate) serves: &'static str,
+}
+
 /// State shared by all requests.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -71,11 +85,17 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     deployment: Deployment,
     pub(crate) started: Instant,
+    /// The same as a date.
+    pub(crate) started_at: OffsetDateTime,
+    /// What is bound, set before anything is served.
+    pub(crate) listeners: OnceLock<Vec<Bound>>,
     pub(crate) tls: Option<Arc<Served>>,
     /// Set by the router that is made over this value.
     pub(crate) documents: OnceLock<Documents>,
     /// Held while a snapshot is made: one at a time.
     pub(crate) snapshots: Arc<Mutex<()>>,
+    /// Held while the secrets are read again: one at a time.
+    pub(crate) reloading: Mutex<()>,
     draining: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
 }
@@ -111,27 +131,30 @@ impl App {
             settings,
             deployment,
             started: Instant::now(),
+            started_at: clock::now(),
+            listeners: OnceLock::new(),
             tls,
             documents: OnceLock::new(),
             snapshots: Arc::new(Mutex::new(())),
+            reloading: Mutex::new(()),
             draining: AtomicBool::new(false),
             probed: Mutex::new(None),
         })
     }
 
-    /// Reads the secrets again and takes them up in one swap: no call that was valid is refused. Blocking.
+    /// Reads the secrets again and takes them up in one swap: no call that was valid is refused. Says which are others now.
+    /// Blocking; `reload` is the way here.
     ///
     /// # Errors
     /// Every problem in one line; the keys in use stay.
-    pub(crate) fn reload_keys(&self) -> Result<Vec<String>, String> {
+    pub(crate) fn reload_keys(&self) -> Result<Vec<&'static str>, String> {
         let deployment = &self.deployment;
         let loaded = agnes_config::load::load(&deployment.dir, deployment.env.iter().cloned(), &[]);
         let settings = loaded.into_server_settings().map_err(|invalid| {
             let problems: Vec<String> = invalid.0.iter().map(ToString::to_string).collect();
             problems.join("; ")
         })?;
-        self.keys.replace(&settings.secrets);
-        Ok(self.keys.ids())
+        Ok(self.keys.replace(&settings.secrets))
     }
 
     /// Where snapshots are: `$DATA_DIR/snapshots`, or below the state directory where there is no data disk.

@@ -42,8 +42,8 @@ pub(crate) enum Credential {
     Session(Id, Method),
     /// A personal access token.
     Personal(Arc<Token>),
-    /// The scheduler's secret.
-    Scheduler,
+    /// The scheduler's secret, by the id of which one; `None`: a job of this process, which shows none.
+    Scheduler(Option<Arc<str>>),
 }
 
 /// A caller that this process itself put into a request's extensions: its own jobs. Nothing that is parsed from the network
@@ -52,14 +52,14 @@ pub(crate) enum Credential {
 pub(crate) struct Inside(pub(crate) Principal);
 
 impl Principal {
-    /// The synthetic user of jobs; `None` while it is disabled.
-    pub(crate) fn scheduler(store: &Store) -> Option<Self> {
+    /// The synthetic user of jobs, with the id of the secret it showed; `None` while it is disabled.
+    pub(crate) fn scheduler(store: &Store, secret: Option<Arc<str>>) -> Option<Self> {
         let directory = store.directory();
         let user = directory.user_by_email(SCHEDULER_EMAIL)?;
         (!user.disabled).then(|| Self {
             user: Arc::clone(user),
             admin: true,
-            credential: Credential::Scheduler,
+            credential: Credential::Scheduler(secret),
         })
     }
 
@@ -76,7 +76,7 @@ impl Principal {
         match self.credential {
             Credential::Session(..) => "session",
             Credential::Personal(_) => "personal",
-            Credential::Scheduler => "scheduler",
+            Credential::Scheduler(_) => "scheduler",
         }
     }
 }
@@ -136,8 +136,8 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 fn judge(secret: &[u8], store: &Store, keys: &Keys) -> Result<Principal, Refused> {
     let directory = store.directory();
-    if keys.is_scheduler(secret) {
-        return Principal::scheduler(store).ok_or(Refused("scheduler"));
+    if let Some(id) = keys.scheduler(secret) {
+        return Principal::scheduler(store, Some(id)).ok_or(Refused("scheduler"));
     }
     // what is no text is no token of ours
     let text = std::str::from_utf8(secret).map_err(|_| Refused("malformed"))?;

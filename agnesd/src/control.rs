@@ -1,28 +1,31 @@
 //! The control socket: how the operator's own programs ask and steer this server.
 //!
 //! Always true: a Unix socket, never TCP, mode 0600; who connects is asked of the kernel, and only root and the server's own
-//! user are answered. Every act is in the audit log under the actor `control-socket`. No limit of calls applies.
+//! user are answered. Every act is in the audit log under the actor `control-socket`, with the uid and the pid of who did it.
+//! No limit of calls applies, but a connection on which nothing comes ends after a few seconds.
 //!
 //! Does not: hold logic of its own: the store and [`App`] do what is asked.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use agnes_store::audit::Origin;
+use agnes_store::audit::{Origin, Process};
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
-use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::app::App;
+use crate::connection::{Activity, Backoff, Limits, Paced, Protocol, speak};
 use crate::error::{self, Problem};
 use crate::request::RequestId;
 use crate::routes::{audit, jobs};
@@ -36,17 +39,29 @@ const ACTOR: &str = "control-socket";
 /// The longest path of a socket, `sun_path` less its end.
 const LONGEST: usize = 107;
 
-/// Who is at the other end, as the kernel says.
-#[derive(Debug, Clone, Copy)]
-struct Peer {
-    uid: Option<u32>,
-}
+/// The operator's programs, a person with curl, and a margin. More wait, none for long.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    handshake: Duration::from_secs(10),
+    head: Duration::from_secs(10),
+    send: Duration::from_secs(10),
+};
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self {
-            uid: stream.io().peer_cred().ok().map(|peer| peer.uid()),
-        }
+/// What a body may have, in bytes, and how long it may take.
+const MAX_BODY: usize = 64 * 1024;
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Who is at the other end, as the kernel says; `None` where it does not.
+#[derive(Debug, Clone, Copy)]
+struct Peer(Option<Process>);
+
+impl Peer {
+    fn of(stream: &UnixStream) -> Self {
+        let peer = stream.peer_cred().ok();
+        Self(peer.map(|peer| Process {
+            uid: peer.uid(),
+            pid: peer.pid(),
+        }))
     }
 }
 
@@ -60,6 +75,7 @@ impl<S: Sync> FromRequestParts<S> for Operator {
         let user_agent = parts.headers.get(USER_AGENT);
         let user_agent = user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
         let request_id = parts.extensions.get::<RequestId>();
+        let peer = parts.extensions.get::<Peer>();
         Ok(Self(Origin {
             actor: ACTOR.to_owned(),
             ip: String::new(),
@@ -67,6 +83,7 @@ impl<S: Sync> FromRequestParts<S> for Operator {
             request_id: request_id
                 .map(|id| id.as_str().to_owned())
                 .unwrap_or_default(),
+            process: peer.and_then(|peer| peer.0),
         }))
     }
 }
@@ -103,21 +120,42 @@ impl Socket {
         Ok(Self { listener, path })
     }
 
-    /// Answers until `stop` changes, removes the socket and finishes what is in flight. Holds a copy of `stop` until then,
-    /// as every connection does, so that the stop's own deadline counts here too.
-    pub(crate) async fn serve(self, app: Arc<App>, stop: watch::Receiver<()>) {
-        let service = router(app).into_make_service_with_connect_info::<Peer>();
-        let (path, mut stopping) = (self.path.clone(), stop.clone());
-        let stopped = async move {
-            let _ = stopping.changed().await;
-            // now, not at the end: what is in flight may be cut off
-            let _ = std::fs::remove_file(&path);
-        };
-        let served = axum::serve(self.listener, service).with_graceful_shutdown(stopped);
-        if let Err(e) = served.await {
-            tracing::error!("{}: {e}", self.path.display());
+    /// Answers until `stop` changes, then removes the socket. Every connection holds a copy of `stop` until it is done, so
+    /// that the stop's own deadline counts here too.
+    pub(crate) async fn serve(self, app: Arc<App>, mut stop: watch::Receiver<()>) {
+        let router = router(app);
+        let slots = Arc::new(Semaphore::new(LIMITS.connections));
+        let mut backoff = Backoff::default();
+        loop {
+            let next = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot, self.listener.accept().await)
+            };
+            let (slot, accepted) = tokio::select! {
+                _ = stop.changed() => break,
+                next = next => next,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    backoff.after(&e, &self.path.display().to_string()).await;
+                    continue;
+                }
+            };
+            backoff.reset();
+            let (router, stop) = (router.clone(), stop.clone());
+            tokio::spawn(async move {
+                let _slot = slot;
+                let (peer, activity) = (Peer::of(&stream), Activity::new());
+                let stream = Paced::new(stream, LIMITS.send, Arc::clone(&activity));
+                let served = (router, activity);
+                if let Err(why) = speak(stream, peer, Protocol::Http1, LIMITS, served, stop).await {
+                    tracing::debug!("control socket: {why}");
+                }
+            });
         }
-        drop(stop);
+        // now, not when the last request ends: what is in flight may be cut off
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -142,17 +180,34 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Lets root and the server's own user in, names the request, and finishes its errors.
-async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, next: Next) -> Response {
+/// Lets root and the server's own user in, names the request, waits for its body, and finishes its errors.
+async fn admit(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers(), false);
     request.extensions_mut().insert(id.clone());
     let own = nix::unistd::geteuid().as_raw();
-    let response = match peer.uid {
-        Some(uid) if uid == 0 || uid == own => next.run(request).await,
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+    let response = match peer {
+        Some(Process { uid, .. }) if uid == 0 || uid == own => match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        },
         _ => Problem::forbidden("the control socket answers root and the server's own user alone")
             .into_response(),
     };
     let mut response = error::finish(response, id.as_str());
     id.set(response.headers_mut());
     response
+}
+
+/// The request with its whole body.
+///
+/// # Errors
+/// 413 and 408.
+async fn whole(request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY))
+        .await
+        .map_err(|_| Problem::body_too_slow())?
+        .map_err(|_| Problem::body_too_large())?;
+    Ok(Request::from_parts(parts, Body::from(body)))
 }

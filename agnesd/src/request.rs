@@ -53,6 +53,7 @@ impl Asker {
                     .get::<RequestId>()
                     .map(|id| id.as_str().to_owned())
                     .unwrap_or_default(),
+                process: None,
             },
             caller,
         }

@@ -21,7 +21,10 @@ pub(crate) mod unknown;
 pub(crate) mod users;
 pub(crate) mod version;
 
-use agnes_store::Id;
+use std::sync::Arc;
+
+use agnes_store::users::User;
+use agnes_store::{Directory, Id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -68,6 +71,18 @@ impl Page {
             Some(_) => Err(Problem::bad_request("limit is a number from 1 to 1000")),
         }
     }
+}
+
+/// The user of an id or an e-mail address.
+///
+/// # Errors
+/// 404 where there is none.
+fn user<'a>(directory: &'a Directory, id_or_email: &str) -> Result<&'a Arc<User>, Problem> {
+    let user = match id_or_email.parse::<Id>() {
+        Ok(id) => directory.user(id),
+        Err(_) => directory.user_by_email(&id_or_email.trim().to_lowercase()),
+    };
+    user.ok_or_else(|| Problem::not_found("there is no such user"))
 }
 
 /// An id in an address: what is none names nothing.

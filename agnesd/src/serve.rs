@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agnes_config::Settings;
+use agnes_store::audit::Origin;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::{App, Deployment};
+use crate::connection::Limits;
 use crate::control::Socket;
+use crate::reload;
 use crate::router::router;
 use crate::scheduler;
 use crate::tls::Served;
@@ -29,7 +32,7 @@ mod notify;
 
 pub(crate) use contents::run_dir;
 use instance::Instance;
-use listen::{Limits, Listener};
+use listen::Listener;
 
 /// Why the server did not start, or did not stop as asked: one line, and at most one line of advice.
 #[derive(Debug)]
@@ -88,6 +91,8 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     let app = contents::open(settings, deployment, tls.clone()).await?;
     let control = Socket::bind(&contents::run_dir(&app.settings))
         .map_err(|why| Failed::new(format!("control socket: {why}; nothing is served")))?;
+    let bound = listeners.iter().chain(&scraped).map(Listener::bound);
+    let _ = app.listeners.set(bound.collect());
     instance.publish()?;
 
     let serving = describe(&listeners);
@@ -181,6 +186,7 @@ async fn bind(
         socket,
         address,
         tls,
+        serves: "api",
         limits: Limits::default(),
     })
 }
@@ -199,12 +205,7 @@ fn plain(e: &std::io::Error) -> String {
 fn describe(listeners: &[Listener]) -> String {
     let mut text = String::from("serving");
     for listener in listeners {
-        let scheme = if listener.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let _ = write!(text, " {scheme}://{}", listener.address);
+        let _ = write!(text, " {}://{}", listener.scheme(), listener.address);
     }
     text
 }
@@ -239,17 +240,18 @@ impl Signals {
         serving: &str,
     ) -> &'static str {
         loop {
-            let reload = tokio::select! {
+            let signal = tokio::select! {
                 _ = self.usr1.recv() => "SIGUSR1",
                 _ = self.hup.recv() => "SIGHUP",
                 _ = self.term.recv() => return "SIGTERM",
                 _ = self.int.recv() => return "SIGINT",
             };
             notify::reloading();
-            if reload == "SIGHUP" {
-                contents::reload_keys(app, reload).await;
+            if signal == "SIGHUP" {
+                // told in the log by what is called here
+                let _ = reload::secrets(app, Origin::server(), signal).await;
             }
-            let outcome = self::reload(reload, tls).await;
+            let outcome = reload_pair(signal, tls).await;
             notify::ready(&format!("{serving}; {outcome}"));
         }
     }
@@ -263,7 +265,7 @@ impl Signals {
 }
 
 /// Takes up the pair on disk, or says why not; returns what the status line shows.
-async fn reload(name: &str, tls: Option<&Arc<Served>>) -> String {
+async fn reload_pair(name: &str, tls: Option<&Arc<Served>>) -> String {
     let Some(tls) = tls else {
         tracing::info!("{name}: nothing to read again, AGNES_TLS_LISTEN is not set");
         return "no TLS".to_owned();

@@ -99,6 +99,11 @@ pub(crate) fn seal_as(
     event: Event,
     at: OffsetDateTime,
 ) -> Sealed {
+    let mut metadata = event.metadata;
+    if let Some(process) = origin.process {
+        metadata.insert("uid".to_owned(), process.uid.into());
+        metadata.insert("pid".to_owned(), process.pid.into());
+    }
     let fields = Fields {
         seq: head.seq + 1,
         id: id.to_string(),
@@ -111,7 +116,7 @@ pub(crate) fn seal_as(
         user_agent: tame(&origin.user_agent),
         request_id: tame(&origin.request_id),
         count: event.count,
-        metadata: serde_json::Value::Object(event.metadata).to_string(),
+        metadata: serde_json::Value::Object(metadata).to_string(),
     };
     let hash = fields.hash(&head.hash);
     Sealed { fields, hash }

@@ -42,6 +42,7 @@ fn origin() -> Origin {
         ip: "192.0.2.1".to_owned(),
         user_agent: "test".to_owned(),
         request_id: "1".to_owned(),
+        process: None,
     }
 }
 

@@ -102,7 +102,7 @@ impl Access {
         let Some(principal) = caller.principal() else {
             return Err(Denied::Unauthenticated);
         };
-        let scheduler = matches!(principal.credential, Credential::Scheduler);
+        let scheduler = matches!(principal.credential, Credential::Scheduler(_));
         match self {
             Self::Anyone => Ok(()),
             Self::Authenticated(scope) => in_scope(principal, scope),
@@ -110,7 +110,7 @@ impl Access {
             Self::Person(scope) => in_scope(principal, scope),
             Self::Session => match principal.credential {
                 Credential::Session(..) => Ok(()),
-                Credential::Scheduler => Err(Denied::Scheduler),
+                Credential::Scheduler(_) => Err(Denied::Scheduler),
                 Credential::Personal(_) => Err(Denied::SessionRequired),
             },
             Self::Operator(role, scope) => {

@@ -4,6 +4,8 @@
 //! `JWT_SECRET_KEY` a key is made for this process alone. Comparisons are of digests, in constant time (A02); a path whose
 //! secret is unset is off by type (A01).
 //!
+//! Every key has an id by which it is told: a digest, never a part of it.
+//!
 //! Does not: read files or judge how strong a key is (`agnes-config` does).
 
 use std::sync::Arc;
@@ -14,15 +16,24 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::{constant_time, digest};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::secrets::{self, NoRandomness};
 
+mod callers;
+mod generations;
 mod verified;
 
-use verified::Verified;
+use callers::Callers;
+use generations::{Accepted, Generations, JwtKey, Role, SchedulerSecret, SessionKey};
+use verified::{Known, Verified};
 
 /// How long an access token lives, in seconds.
 pub(crate) const ACCESS_SECS: i64 = 900;
+
+/// How far ahead of this host's clock a token may have been issued, in seconds: this server signed it, so only a clock that was
+/// set back is ahead.
+const AHEAD_SECS: i64 = 60;
 
 /// What an access token says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,24 +62,37 @@ struct Key {
     id: String,
     sign: EncodingKey,
     verify: DecodingKey,
+    /// Counted while it is the previous one.
+    accepted: Arc<Accepted>,
 }
 
 impl Key {
     fn new(secret: &[u8]) -> Self {
-        // a name for the key that says nothing about it: a digest under a label of its own
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"agnes key id\0");
-        context.update(secret);
-        let id = secrets::hex(context.finish().as_ref().get(..8).unwrap_or_default());
         Self {
-            id,
+            id: id_of(secret),
+            accepted: Arc::default(),
             sign: EncodingKey::from_secret(secret),
             verify: DecodingKey::from_secret(secret),
         }
     }
 }
 
+/// A name for a secret that says nothing about it: a digest under a label of its own.
+fn id_of(secret: &[u8]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"agnes key id\0");
+    context.update(secret);
+    secrets::hex(context.finish().as_ref().get(..8).unwrap_or_default())
+}
+
 type Digest = [u8; 32];
+
+/// One of the scheduler's secrets.
+struct Shared {
+    id: Arc<str>,
+    length: usize,
+    digest: Digest,
+}
 
 fn sha256(bytes: &[u8]) -> Digest {
     let mut out = [0; 32];
@@ -78,9 +102,13 @@ fn sha256(bytes: &[u8]) -> Digest {
 
 struct Ring {
     signing: Key,
+    /// `signing` was made for this process.
+    of_this_process: bool,
     previous: Option<Key>,
-    /// Length in bytes and digest of each.
-    scheduler: Vec<(usize, Digest)>,
+    /// Ids, the current one first. Nothing is signed with them yet.
+    session: Vec<(String, Role)>,
+    /// The current one first.
+    scheduler: Vec<Shared>,
     bootstrap: Option<Digest>,
     verified: Verified,
 }
@@ -91,6 +119,7 @@ pub(crate) struct Keys {
     /// Stands in for `JWT_SECRET_KEY` as long as that is not set.
     of_this_process: [u8; 32],
     validation: Validation,
+    callers: Callers,
 }
 
 impl std::fmt::Debug for Keys {
@@ -113,13 +142,73 @@ impl Keys {
             ring: ArcSwap::from_pointee(ring(secrets, &of_this_process)),
             of_this_process,
             validation,
+            callers: Callers::default(),
         })
     }
 
-    /// From here on these are the keys; requests in flight finish with the old ones.
-    pub(crate) fn replace(&self, secrets: &Secrets) {
-        self.ring
-            .store(Arc::new(ring(secrets, &self.of_this_process)));
+    /// From here on these are the keys; requests in flight finish with the old ones. Says what changed; where nothing did,
+    /// nothing is done.
+    pub(crate) fn replace(&self, secrets: &Secrets) -> Vec<&'static str> {
+        let old = self.ring.load_full();
+        let mut new = ring(secrets, &self.of_this_process);
+        let changed = old.differs_from(&new);
+        if changed.is_empty() {
+            return changed;
+        }
+        if let (Some(before), Some(now)) = (&old.previous, &mut new.previous)
+            && before.id == now.id
+        {
+            now.accepted = Arc::clone(&before.accepted);
+        }
+        let accepted: Vec<_> = new.scheduler.iter().map(|s| Arc::clone(&s.id)).collect();
+        self.ring.store(Arc::new(new));
+        self.callers.keep(&accepted);
+        changed
+    }
+
+    /// What is in use, for the operator.
+    pub(crate) fn generations(&self) -> Generations {
+        let ring = self.ring.load();
+        let jwt = |key: &Key, role: Role| JwtKey {
+            id: key.id.clone(),
+            role,
+            signs: role == Role::Current,
+            verifies: true,
+            of_this_process: role == Role::Current && ring.of_this_process,
+            accepted: (role == Role::Previous).then(|| key.accepted.count()),
+            last_accepted_at: key.accepted.last(),
+        };
+        let previous = ring.previous.iter().map(|key| jwt(key, Role::Previous));
+        let session = ring.session.iter().map(|(id, role)| SessionKey {
+            id: id.clone(),
+            role: *role,
+            signs: false,
+            verifies: false,
+        });
+        let roles = [Role::Current, Role::Previous];
+        let scheduler = ring
+            .scheduler
+            .iter()
+            .zip(roles)
+            .map(|(secret, role)| SchedulerSecret {
+                id: secret.id.to_string(),
+                role,
+                used: self.callers.total(&secret.id),
+                callers: self.callers.of(&secret.id),
+            });
+        let not_moved = match ring.scheduler.as_slice() {
+            [current, previous, ..] => self.callers.not_moved(&previous.id, &current.id),
+            _ => Vec::new(),
+        };
+        Generations {
+            jwt: std::iter::once(jwt(&ring.signing, Role::Current))
+                .chain(previous)
+                .collect(),
+            session: session.collect(),
+            scheduler: scheduler.collect(),
+            scheduler_not_moved: not_moved,
+            scheduler_callers_forgotten: self.callers.forgotten(),
+        }
     }
 
     /// The ids of the keys that verify, the signing one first.
@@ -137,22 +226,34 @@ impl Keys {
         !self.ring.load().scheduler.is_empty()
     }
 
-    /// Whether these bytes are the scheduler's secret, the present or the previous one.
-    pub(crate) fn is_scheduler(&self, secret: &[u8]) -> bool {
+    /// The id of the scheduler's secret that these bytes are, the current or the previous one.
+    pub(crate) fn scheduler(&self, secret: &[u8]) -> Option<Arc<str>> {
         let ring = self.ring.load();
         // how long it is is no secret, and spares most calls a digest
-        if ring
-            .scheduler
-            .iter()
-            .all(|(length, _)| *length != secret.len())
-        {
-            return false;
+        if ring.scheduler.iter().all(|one| one.length != secret.len()) {
+            return None;
         }
         let shown = sha256(secret);
-        // every one is compared: which one it was takes no other time
-        ring.scheduler.iter().fold(false, |found, (_, digest)| {
-            found | constant_time::verify_slices_are_equal(digest, &shown).is_ok()
+        // every one is compared, also after one that is it
+        ring.scheduler.iter().fold(None, |found, one| {
+            let same = constant_time::verify_slices_are_equal(&one.digest, &shown).is_ok();
+            if same {
+                Some(Arc::clone(&one.id))
+            } else {
+                found
+            }
         })
+    }
+
+    /// One call with a secret that [`Keys::scheduler`] named.
+    pub(crate) fn note_scheduler(
+        &self,
+        id: &Arc<str>,
+        address: &str,
+        agent: &str,
+        at: OffsetDateTime,
+    ) {
+        self.callers.note(id, address, agent, at);
     }
 
     /// Whether a bootstrap token is required.
@@ -195,17 +296,20 @@ impl Keys {
     /// What an access token says, if one of our keys signed it and it has not ended at `now` (seconds since 1970).
     pub(crate) fn verify(&self, token: &str, now: i64) -> Option<Claims> {
         let ring = self.ring.load();
-        if let Some(claims) = ring.verified.get(token, now) {
-            return Some(claims);
+        if let Some(known) = ring.verified.get(token, now) {
+            if let Some(previous) = ring.previous.as_ref().filter(|_| known.previous) {
+                previous.accepted.note(now);
+            }
+            return Some(known.claims);
         }
         let id = jsonwebtoken::decode_header(token).ok()?.kid?;
-        let key = std::iter::once(&ring.signing)
-            .chain(&ring.previous)
-            .find(|key| key.id == id)?;
+        let (key, previous) = std::iter::once((&ring.signing, false))
+            .chain(ring.previous.iter().map(|key| (key, true)))
+            .find(|(key, _)| key.id == id)?;
         let wire = jsonwebtoken::decode::<Wire>(token, &key.verify, &self.validation)
             .ok()?
             .claims;
-        if wire.typ != "access" || wire.exp <= now {
+        if wire.typ != "access" || wire.exp <= now || wire.iat > now + AHEAD_SECS {
             return None;
         }
         let claims = Claims {
@@ -213,15 +317,57 @@ impl Keys {
             sid: wire.sid.parse().ok()?,
             epoch: wire.epoch,
         };
-        ring.verified.put(token, claims, wire.exp);
+        if previous {
+            key.accepted.note(now);
+        }
+        let end = wire.exp;
+        let known = Known {
+            claims,
+            end,
+            previous,
+        };
+        ring.verified.put(token, known);
         Some(claims)
+    }
+}
+
+impl Ring {
+    /// What is not the same in both.
+    fn differs_from(&self, new: &Self) -> Vec<&'static str> {
+        let id = |key: &Option<Key>| key.as_ref().map(|key| key.id.clone());
+        let scheduler = |ring: &Self| -> Vec<Arc<str>> {
+            ring.scheduler.iter().map(|s| Arc::clone(&s.id)).collect()
+        };
+        let jwt = self.signing.id != new.signing.id || id(&self.previous) != id(&new.previous);
+        [
+            ("jwt", jwt),
+            ("session", self.session != new.session),
+            ("scheduler", scheduler(self) != scheduler(new)),
+            ("bootstrap", self.bootstrap != new.bootstrap),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
     }
 }
 
 fn ring(secrets: &Secrets, of_this_process: &[u8]) -> Ring {
     let digest_of = |secret: &agnes_config::Secret| sha256(secret.expose().as_bytes());
     let scheduler = &secrets.scheduler;
+    let session = &secrets.session;
+    let session = [
+        (&session.current, Role::Current),
+        (&session.previous, Role::Previous),
+    ];
     Ring {
+        of_this_process: secrets.jwt.current.is_none(),
+        session: session
+            .into_iter()
+            .filter_map(|(secret, role)| {
+                let secret = secret.as_ref()?;
+                Some((id_of(secret.expose().as_bytes()), role))
+            })
+            .collect(),
         signing: match &secrets.jwt.current {
             Some(secret) => Key::new(secret.expose().as_bytes()),
             None => Key::new(of_this_process),
@@ -235,7 +381,11 @@ fn ring(secrets: &Secrets, of_this_process: &[u8]) -> Ring {
         scheduler: match &scheduler.current {
             Some(current) => std::iter::once(current)
                 .chain(&scheduler.previous)
-                .map(|secret| (secret.expose().len(), digest_of(secret)))
+                .map(|secret| Shared {
+                    id: id_of(secret.expose().as_bytes()).into(),
+                    length: secret.expose().len(),
+                    digest: digest_of(secret),
+                })
                 .collect(),
             None => Vec::new(),
         },

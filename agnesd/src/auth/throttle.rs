@@ -1,7 +1,8 @@
 //! Attempts at one account's password, counted whether the account exists or not.
 //!
 //! Always true: ten failures in fifteen minutes are what an account takes, then it waits until the oldest is older than
-//! that; a success forgets them. Addresses alone would not do: a flood has many.
+//! that; a success forgets them. Addresses alone would not do: a flood has many. What is no e-mail address at all is no account
+//! and is not counted: it would be one entry for everybody; the limit of calls of each client bounds that.
 //!
 //! Does not: lock an account for good, or tell whether it exists.
 

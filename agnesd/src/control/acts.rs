@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use agnes_store::audit::{Event, Outcome};
+use agnes_store::audit::Event;
 use agnes_store::{Hold, Snapshot, clock};
 use axum::Json;
 use axum::body::Bytes;
@@ -22,6 +22,7 @@ use super::Operator;
 use crate::app::App;
 use crate::auth::secrets;
 use crate::error::{Answer, Problem};
+use crate::reload::{self, Failed};
 use crate::request::Body;
 
 /// How long a sign-in link that was made here lives.
@@ -32,24 +33,21 @@ pub(super) async fn reload_keys(
     State(app): State<Arc<App>>,
     Operator(origin): Operator,
 ) -> Answer<Json<Value>> {
-    let reader = Arc::clone(&app);
-    let reloaded = tokio::task::spawn_blocking(move || reader.reload_keys())
-        .await
-        .map_err(|crash| Problem::internal(&crash.to_string()))?;
-    match reloaded {
-        Ok(keys) => {
-            let event = Event::done("keys.reloaded", "keys").with("ids", keys.clone());
-            app.store.record(origin, event).await?;
-            Ok(Json(
-                json!({"keys": keys, "scheduler": app.keys.has_scheduler()}),
-            ))
+    let reloaded = reload::secrets(&app, origin, super::ACTOR).await;
+    let reloaded = reloaded.map_err(|failed| match failed {
+        Failed::Refused(why) => {
+            Problem::unprocessable("the secrets were refused, those in use stay").saying(why)
         }
-        Err(why) => {
-            let event = Event::done("keys.reloaded", "keys").ended(Outcome::Failure);
-            app.store.record(origin, event).await?;
-            Err(Problem::unprocessable("the secrets were refused, those in use stay").saying(why))
-        }
-    }
+        Failed::Broken(why) => Problem::internal(&why),
+        Failed::Unrecorded(why) => why.into(),
+    })?;
+    Ok(Json(json!({
+        "outcome": reloaded.outcome(),
+        "changed": reloaded.changed,
+        "keys": app.keys.ids(),
+        "scheduler": app.keys.has_scheduler(),
+        "generations": app.keys.generations(),
+    })))
 }
 
 /// The jobs that run, with when they began.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use crate::app::{App, COMMIT, VERSION};
 
@@ -38,6 +39,8 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
         "digest": app.settings.server.image_digest,
         "schema": app.store.schema(),
         "pid": std::process::id(),
+        "started_at": app.started_at.format(&Rfc3339).ok(),
+        "listeners": app.listeners.get(),
         "uptime_secs": app.started.elapsed().as_secs(),
         "ready": reasons.is_empty(),
         "reasons": reasons,
@@ -47,7 +50,11 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
         "jobs_running": super::acts::running(&app),
         "store": app.store.figures(),
         "audit_head": {"seq": seq, "hash": hash},
-        "keys": {"jwt": app.keys.ids(), "scheduler": app.keys.has_scheduler()},
+        "keys": {
+            "jwt": app.keys.ids(),
+            "scheduler": app.keys.has_scheduler(),
+            "generations": app.keys.generations(),
+        },
         "limited": limited,
         "tls": leaf.map(|leaf| json!({"sha256": leaf.sha256, "not_after": leaf.not_after})),
     }))

@@ -42,13 +42,19 @@ pub(super) async fn authenticate(
             let origin = Asker::of(&parts).origin;
             app.store.refused(&origin, refused.0, "api");
         }
-        Caller::Known(principal) => {
-            if let Credential::Personal(token) = &principal.credential {
+        Caller::Known(principal) => match &principal.credential {
+            Credential::Personal(token) => {
                 let ip = Asker::of(&parts).origin.ip;
                 app.store.note_use(token.id, &ip);
                 ends = Some(token.expires_at).filter(|end| *end - clock::now() < NEAR);
             }
-        }
+            Credential::Scheduler(Some(id)) => {
+                let from = Asker::of(&parts).origin;
+                let now = clock::now();
+                app.keys.note_scheduler(id, &from.ip, &from.user_agent, now);
+            }
+            Credential::Scheduler(None) | Credential::Session(..) => {}
+        },
         Caller::Anonymous => {}
     }
     let address = parts.extensions.get::<ClientAddress>().copied();

@@ -67,7 +67,7 @@ impl Asked {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(
                 ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("retry-after, www-authenticate, x-request-id"),
+                HeaderValue::from_static("retry-after, warning, www-authenticate, x-ratelimit-limit, x-request-id, x-token-expires-at"),
             );
         }
     }

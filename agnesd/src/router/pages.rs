@@ -156,7 +156,7 @@ pub(super) fn callers() -> Vec<(&'static str, Caller, Option<&'static str>)> {
         ("admin's token: read", known(true, token("read")), None),
         ("admin's token: write", known(true, token("write")), None),
         ("admin's token: admin", known(true, token("admin")), None),
-        ("scheduler", known(true, Credential::Scheduler), None),
+        ("scheduler", known(true, Credential::Scheduler(None)), None),
     ]
 }
 

@@ -214,11 +214,9 @@ pub(crate) async fn add_member(
 ) -> Answer<StatusCode> {
     let directory = app.store.directory();
     let user = match (&joining.user_id, &joining.email) {
-        (Some(id), None) => id.parse::<Id>().ok().and_then(|id| directory.user(id)),
-        (None, Some(email)) => directory.user_by_email(&email.trim().to_lowercase()),
+        (Some(named), None) | (None, Some(named)) => super::user(&directory, named)?,
         _ => return Err(Problem::unprocessable("give either user_id or email")),
     };
-    let user = user.ok_or_else(|| Problem::not_found("there is no such user"))?;
     app.store.add_member(asker.origin, &group, user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -233,11 +231,7 @@ pub(crate) async fn remove_member(
     Path((group, user)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
     let directory = app.store.directory();
-    let user = match user.parse::<Id>() {
-        Ok(id) => directory.user(id),
-        Err(_) => directory.user_by_email(&user.to_lowercase()),
-    };
-    let user = user.ok_or_else(|| Problem::not_found("there is no such user"))?;
+    let user = super::user(&directory, &user)?;
     app.store
         .remove_member(asker.origin, &group, user.id)
         .await?;

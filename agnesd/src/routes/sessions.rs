@@ -62,28 +62,37 @@ pub(crate) async fn sign_in(
     asker: Asker,
     Body(form): Body<SignIn>,
 ) -> Answer<Response> {
-    // an address that cannot be one is as unknown as any other
-    let email = agnes_store::users::normal_email(&form.email).unwrap_or_default();
+    // what cannot be an address is as unknown as any other, and no account: nobody's attempts are counted under it
+    let email = agnes_store::users::normal_email(&form.email).ok();
     let now = Instant::now();
-    app.throttle.check(&email, now).map_err(|wait| {
-        Problem::too_many(
-            "too many wrong passwords for this account",
-            wait.as_secs() + 1,
-        )
-        .because("account-throttled")
-    })?;
+    if let Some(email) = &email {
+        app.throttle.check(email, now).map_err(|wait| {
+            Problem::too_many(
+                "too many wrong passwords for this account",
+                wait.as_secs() + 1,
+            )
+            .because("account-throttled")
+        })?;
+    }
     let directory = app.store.directory();
-    let user = directory.user_by_email(&email);
+    let user = email
+        .as_deref()
+        .and_then(|email| directory.user_by_email(email));
     let user = user.filter(|user| user.kind == Kind::Person && user.can_sign_in());
     let hash = user.and_then(|user| user.password_hash.clone());
     let right = app.passwords.verify(form.password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
-        app.throttle.failed(&email, now);
-        let resource = format!("user:{email}");
+        let resource = match &email {
+            Some(email) => {
+                app.throttle.failed(email, now);
+                format!("user:{email}")
+            }
+            None => "user:(no address)".to_owned(),
+        };
         app.store.refused(&asker.origin, "password", &resource);
         return Err(Problem::wrong_credentials());
     };
-    app.throttle.succeeded(&email);
+    app.throttle.succeeded(&user.email);
     let secret = secrets::random().map_err(|e| Problem::internal(&e.to_string()))?;
     let session = app
         .store

@@ -100,16 +100,6 @@ impl Shown {
     }
 }
 
-/// The user of this id or address.
-fn find(directory: &Directory, id_or_email: &str) -> Answer<Arc<User>> {
-    let user = match id_or_email.parse::<Id>() {
-        Ok(id) => directory.user(id),
-        Err(_) => directory.user_by_email(&id_or_email.to_lowercase()),
-    };
-    user.cloned()
-        .ok_or_else(|| Problem::not_found("there is no such user"))
-}
-
 /// Users, oldest first.
 #[utoipa::path(get, path = "/api/users", params(("cursor" = Option<String>, Query), ("limit" = Option<u16>, Query)),
     responses((status = 200, body = List<Shown>)))]
@@ -180,8 +170,8 @@ pub(crate) async fn show(
     Path(user): Path<String>,
 ) -> Answer<Json<Shown>> {
     let directory = app.store.directory();
-    let user = find(&directory, &user)?;
-    Ok(Json(Shown::of(&directory, &user)))
+    let user = super::user(&directory, &user)?;
+    Ok(Json(Shown::of(&directory, user)))
 }
 
 /// Disables or enables a user, or gives it another password.
@@ -194,7 +184,7 @@ pub(crate) async fn change(
     Path(user): Path<String>,
     Body(change): Body<Change>,
 ) -> Answer<Json<Shown>> {
-    let id = find(&app.store.directory(), &user)?.id;
+    let id = super::user(&app.store.directory(), &user)?.id;
     if let Some(password) = change.password {
         passwords::check(&password)?;
         let hash = app.passwords.hash(password).await?;
@@ -208,8 +198,8 @@ pub(crate) async fn change(
             .await?;
     }
     let directory = app.store.directory();
-    let user = find(&directory, &id.to_string())?;
-    Ok(Json(Shown::of(&directory, &user)))
+    let user = super::user(&directory, &id.to_string())?;
+    Ok(Json(Shown::of(&directory, user)))
 }
 
 /// Disables a user: its sessions and tokens end at once.

@@ -65,7 +65,8 @@ async fn self_check(app: &App) -> Result<(), String> {
 
 /// A path on this server, through the whole router, without a socket.
 async fn inside(app: &App, router: &Router, path: &str, method: Method) -> Result<(), String> {
-    let principal = Principal::scheduler(&app.store).ok_or("the scheduler's user is disabled")?;
+    let principal =
+        Principal::scheduler(&app.store, None).ok_or("the scheduler's user is disabled")?;
     let request = Request::builder()
         .method(method.as_str())
         .uri(path)

@@ -171,22 +171,6 @@ pub(super) async fn keep_up(app: Arc<App>) {
     }
 }
 
-/// Takes the secrets up again, or says why not.
-pub(super) async fn reload_keys(app: &Arc<App>, name: &str) {
-    let reader = Arc::clone(app);
-    match tokio::task::spawn_blocking(move || reader.reload_keys()).await {
-        Ok(Ok(ids)) => {
-            tracing::info!(keys = ids.join(","), "{name}: secrets taken up");
-            let event = Event::done("keys.reloaded", "keys").with("ids", ids);
-            if let Err(why) = app.store.record(Origin::server(), event).await {
-                tracing::error!("the reload of the keys is not in the audit log: {why}");
-            }
-        }
-        Ok(Err(why)) => tracing::error!("{name}: secrets refused, those in use stay: {why}"),
-        Err(crash) => tracing::error!("{name}: reading the secrets failed: {crash}"),
-    }
-}
-
 /// Finishes what was accepted and folds the WAL in.
 pub(super) async fn close(app: &App) -> Result<(), Failed> {
     app.store.close().await.map_err(|why| {

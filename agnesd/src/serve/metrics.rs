@@ -16,8 +16,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::listen::{Limits, Listener};
+use super::listen::Listener;
 use super::{Failed, bind};
+use crate::connection::Limits;
 use crate::error::Problem;
 use crate::metrics::{self, Metrics};
 
@@ -26,6 +27,7 @@ const LIMITS: Limits = Limits {
     connections: 16,
     handshake: Duration::from_secs(5),
     head: Duration::from_secs(30),
+    send: Duration::from_secs(10),
 };
 
 /// Binds the address; `None` when it is off, or the default and cannot be had.
@@ -39,6 +41,7 @@ pub(super) async fn listen(wanted: MetricsListen) -> Result<Option<Listener>, Fa
     };
     match bind("METRICS_ADDR", address, None).await {
         Ok(listener) => Ok(Some(Listener {
+            serves: "metrics",
             limits: LIMITS,
             ..listener
         })),

@@ -85,6 +85,29 @@ fn header_abuse_is_never_a_server_error() {
 }
 
 #[test]
+fn what_is_refused_before_there_is_a_request_has_a_status_and_no_body() {
+    let place = Place::new();
+    let mut server = place.start();
+    let path = "a".repeat(70_000);
+    let many = vec!["X: y"; 200].join("\r\n");
+    for (request, want) in [
+        (b"NONSENSE\r\n\r\n".to_vec(), 400),
+        (b"GET / HTTP/3.0\r\n\r\n".to_vec(), 400),
+        (
+            format!("GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes(),
+            414,
+        ),
+        (with_line("GET", many.as_bytes()), 431),
+    ] {
+        let answer = send(&server, &request);
+        assert_eq!((answer.status, answer.body.as_str()), (want, ""));
+        assert_eq!(line(&answer, "connection"), Some("close"), "{answer:?}");
+    }
+    assert_eq!(server.get("/api/health").status, 200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn a_declared_body_above_the_limit_is_refused_before_it_is_sent() {
     let place = Place::new();
     let server = place.start();

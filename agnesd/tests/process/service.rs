@@ -11,4 +11,6 @@ mod jobs;
 mod keys;
 mod limits;
 mod people;
+mod rotation;
+mod socket;
 mod store;

@@ -9,17 +9,19 @@ use nix::sys::signal::Signal;
 use crate::pki::Pki;
 use crate::server::{PATIENCE, Place, Server, ask, connect};
 
-/// A request whose head is not finished: in flight for as long as the test wants.
-fn half_a_request(server: &Server, path: &str) -> std::net::TcpStream {
+/// A request whose body is not finished: in flight for as long as the test wants.
+fn half_a_request(server: &Server) -> std::net::TcpStream {
     let mut stream = server.connect();
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n").as_bytes())
-        .unwrap();
+    let head = "POST /auth/refresh HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{{", REST.len() + 1).unwrap();
     // asked on another connection afterwards: by its answer, the server has read the first half
     assert_eq!(server.get("/healthz").status, 200);
     std::thread::sleep(Duration::from_millis(50));
     stream
 }
+
+/// What is missing of it.
+const REST: &str = "\"refresh_token\": \"none\"}";
 
 fn place_with_drain(drain: &str) -> Place {
     let place = Place::new();
@@ -37,29 +39,21 @@ fn a_stop_finishes_the_request_in_flight_and_exits_0() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let place = Place::new();
         let mut server = place.start();
-        let mut slow = half_a_request(&server, "/api/health");
-        let mut probe = half_a_request(&server, "/readyz");
+        let mut slow = half_a_request(&server);
         server.signal(signal);
         server.until_logged("listeners close");
         let closed = Instant::now();
         while connect(server.http).is_ok() {
             assert!(closed.elapsed() < PATIENCE, "the listener is still open");
         }
-        assert!(server.running(), "waits for the requests in flight");
+        assert!(server.running(), "waits for the request in flight");
 
-        let ready = ask(&mut probe, "\r\n").unwrap();
+        let answer = ask(&mut slow, REST).unwrap();
         assert_eq!(
-            (ready.status, ready.json()["reasons"][0].as_str()),
-            (503, Some("draining")),
-            "{ready:?}"
+            (answer.status, answer.json()["status"].as_u64()),
+            (401, Some(401)),
+            "{answer:?}"
         );
-        assert!(
-            ready.head.contains("application/problem+json"),
-            "{}",
-            ready.head
-        );
-        let answer = ask(&mut slow, "\r\n").unwrap();
-        assert_eq!(answer.status, 200);
         assert!(answer.head.contains("connection: close"), "{}", answer.head);
         assert_eq!(server.wait(PATIENCE).code(), Some(0), "{}", server.log());
         assert!(!place.state().join("agnesd.pid").exists());
@@ -70,7 +64,7 @@ fn a_stop_finishes_the_request_in_flight_and_exits_0() {
 fn the_drain_deadline_cuts_what_does_not_finish() {
     let place = place_with_drain("1s");
     let mut server = place.start();
-    let mut stuck = half_a_request(&server, "/api/health");
+    let mut stuck = half_a_request(&server);
     let began = Instant::now();
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(PATIENCE).code(), Some(1));
@@ -94,7 +88,7 @@ fn the_drain_deadline_cuts_what_does_not_finish() {
 fn a_second_signal_does_not_wait() {
     let place = place_with_drain("60s");
     let mut server = place.start();
-    let _stuck = half_a_request(&server, "/api/health");
+    let _stuck = half_a_request(&server);
     server.signal(Signal::SIGTERM);
     server.until_logged("listeners close");
     server.signal(Signal::SIGINT);
@@ -107,11 +101,15 @@ fn a_second_signal_does_not_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_do_not_delay_a_stop() {
+async fn connections_without_a_whole_request_do_not_delay_a_stop() {
     let (place, pki) = (place_with_drain("60s"), Pki::new());
     place.install(1, &pki.pair());
     let mut server = place.start_tls();
     let untouched = server.connect();
+    let mut half_a_head = server.connect();
+    write!(half_a_head, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-").unwrap();
+    let half_shaken = connect(server.https.unwrap()).unwrap();
+    (&half_shaken).write_all(&[0x16, 3, 1]).unwrap();
     let mut kept = server.connect();
     assert_eq!(
         ask(&mut kept, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -136,7 +134,7 @@ async fn idle_connections_do_not_delay_a_stop() {
         .await
         .unwrap();
     assert_eq!(status.code(), Some(0));
-    drop((untouched, kept, http2));
+    drop((untouched, half_a_head, half_shaken, kept, http2));
 }
 
 #[test]

@@ -18,8 +18,19 @@ const MOST: usize = 256;
 #[derive(Default)]
 pub(super) struct Verified([Part; PARTS]);
 
-/// What each token says, and when it ends.
-type Part = Mutex<HashMap<Box<str>, (Claims, i64)>>;
+/// By text.
+type Part = Mutex<HashMap<Box<str>, Known>>;
+
+/// A token that verified.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// What it says.
+    pub(super) claims: Claims,
+    /// When it ends, in seconds since 1970.
+    pub(super) end: i64,
+    /// The previous key signed it.
+    pub(super) previous: bool,
+}
 
 impl Verified {
     fn part(&self, token: &str) -> Option<&Part> {
@@ -29,22 +40,20 @@ impl Verified {
         self.0.get(sum % PARTS)
     }
 
-    /// What the token says, if it was seen and has not ended at `now` (seconds since 1970).
-    pub(super) fn get(&self, token: &str, now: i64) -> Option<Claims> {
+    /// The token, if it was seen and has not ended at `now` (seconds since 1970).
+    pub(super) fn get(&self, token: &str, now: i64) -> Option<Known> {
         let part = self.part(token)?;
         let part = part.lock().unwrap_or_else(PoisonError::into_inner);
-        part.get(token)
-            .filter(|(_, end)| now < *end)
-            .map(|(claims, _)| *claims)
+        part.get(token).filter(|known| now < known.end).copied()
     }
 
     /// Remembers a token that verified.
-    pub(super) fn put(&self, token: &str, claims: Claims, end: i64) {
+    pub(super) fn put(&self, token: &str, known: Known) {
         let Some(part) = self.part(token) else { return };
         let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
         if part.len() >= MOST {
             part.clear();
         }
-        part.insert(token.into(), (claims, end));
+        part.insert(token.into(), known);
     }
 }

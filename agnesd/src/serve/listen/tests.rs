@@ -1,28 +1,39 @@
 //! Each limit on its own, small enough to wait for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::routing::get;
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::{get, post};
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(200);
+/// More than the kernel's buffers of both ends hold.
+const LARGE: usize = 32 << 20;
+/// For whatever must happen in the end, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(30);
 const REQUEST: &[u8] = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n";
 
 async fn listen(limits: Limits, tls: Option<Arc<Served>>) -> (SocketAddr, watch::Sender<()>) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let (stop, stopping) = watch::channel(());
-    let router = Router::new().route("/ok", get(|| std::future::ready("ok")));
+    let router = Router::new()
+        .route("/ok", get(|| std::future::ready("ok")))
+        .route("/large", get(|| std::future::ready("x".repeat(LARGE))))
+        .route("/echo", post(|text: String| std::future::ready(text)));
     tokio::spawn(
         Listener {
             socket,
             address,
             tls,
+            serves: "api",
             limits,
         }
         .accept(router, stopping),
@@ -56,6 +67,32 @@ async fn kept(address: SocketAddr, bytes: &[u8]) -> Duration {
     let ended = timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
     assert!(ended.is_ok(), "still open after 10 s");
     began.elapsed()
+}
+
+/// Waits until the server has let go of every connection: the cut ones and those that a stop closes.
+async fn all_gone(stop: &watch::Sender<()>) {
+    timeout(PATIENCE, stop.closed())
+        .await
+        .expect("a connection is still held");
+}
+
+/// A client that sends `head` one byte at a time, never pausing for as long as the deadline.
+async fn drip(stream: &mut (impl AsyncWriteExt + AsyncReadExt + Unpin), head: &[u8]) -> usize {
+    let mut sent = 0;
+    for byte in head.iter().cycle() {
+        if stream.write_all(&[*byte]).await.is_err() || stream.flush().await.is_err() {
+            break;
+        }
+        sent += 1;
+        let mut answer = [0];
+        let read = timeout(Duration::from_millis(20), stream.read(&mut answer));
+        if let Ok(ended) = read.await {
+            assert!(!matches!(ended, Ok(1)), "answered");
+            break;
+        }
+        assert!(sent < 1000, "still open");
+    }
+    sent
 }
 
 #[tokio::test]
@@ -123,7 +160,7 @@ async fn a_client_that_negotiates_h2_and_says_nothing_is_let_go() {
         Some(tls),
     )
     .await;
-    let mut stream = h2_without_a_word(address, root).await;
+    let mut stream = with_tls(address, root, b"h2").await;
     let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
     assert!(ended.is_ok(), "still open after 5 s");
 }
@@ -168,6 +205,7 @@ async fn a_route_is_told_who_is_at_the_other_end() {
         socket,
         address,
         tls,
+        serves: "api",
         limits,
     };
     tokio::spawn(listener.accept(router, stopping));
@@ -184,10 +222,11 @@ async fn a_route_is_told_who_is_at_the_other_end() {
     assert!(answer.ends_with(&format!("{:?}", Some(known))), "{answer}");
 }
 
-/// TLS with ALPN h2, then silence.
-async fn h2_without_a_word(
+/// TLS that speaks `protocol`, and nothing said yet.
+async fn with_tls(
     address: SocketAddr,
     root: CertificateDer<'static>,
+    protocol: &[u8],
 ) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(root).unwrap();
@@ -196,10 +235,219 @@ async fn h2_without_a_word(
         .with_safe_default_protocol_versions()
         .unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
     TlsConnector::from(Arc::new(config))
         .connect("localhost".try_into().unwrap(), stream)
         .await
         .unwrap()
+}
+
+#[tokio::test]
+async fn a_head_that_comes_one_byte_at_a_time_is_cut() {
+    let limits = Limits {
+        head: SHORT,
+        ..Limits::default()
+    };
+    let (address, stop) = listen(limits, None).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = b"GET /ok HTTP/1.1\r\nHost: x\r\nX-";
+    stream.write_all(head).await.unwrap();
+    let sent = drip(&mut stream, b"a").await;
+    assert!(sent > 1, "cut at the first byte");
+    stop.send(()).unwrap();
+    all_gone(&stop).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_comes_one_byte_at_a_time_is_cut() {
+    let (_dir, tls, _) = served();
+    let limits = Limits {
+        handshake: SHORT,
+        head: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let (address, _stop) = listen(limits, Some(tls)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // a record that is as long as it may be, and of a handshake
+    stream
+        .write_all(&[0x16, 3, 1, 0x3f, 0xff, 1, 0, 0x3f, 0xfb])
+        .await
+        .unwrap();
+    assert!(drip(&mut stream, &[0]).await > 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_cut() {
+    let (_dir, tls, root) = served();
+    let limits = Limits {
+        send: SHORT,
+        ..Limits::default()
+    };
+    for connection in ["close", "keep-alive"] {
+        let get = format!("GET /large HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n");
+        let (address, stop) = listen(limits, None).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(get.as_bytes()).await.unwrap();
+        let mut taken = [0; 15];
+        stream.read_exact(&mut taken).await.unwrap();
+        assert_eq!(&taken, b"HTTP/1.1 200 OK");
+        // without a stop: it is cut because of what it does not do
+        sleep(SHORT * 5).await;
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+            .await
+            .unwrap();
+        assert!(rest.len() < LARGE, "{connection}: it got everything");
+        stop.send(()).unwrap();
+        all_gone(&stop).await;
+    }
+    let (address, stop) = listen(limits, Some(tls)).await;
+    let mut stream = with_tls(address, root, b"http/1.1").await;
+    let get = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(get).await.unwrap();
+    sleep(SHORT * 5).await;
+    let mut rest = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(rest.len() < LARGE, "TLS: it got everything");
+    stop.send(()).unwrap();
+    all_gone(&stop).await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answer_slowly_gets_all_of_it() {
+    let limits = Limits {
+        send: SHORT * 3,
+        ..Limits::default()
+    };
+    let (address, _stop) = listen(limits, None).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let get = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(get).await.unwrap();
+    let (mut got, mut buffer) = (0, vec![0; 256 << 10]);
+    let began = Instant::now();
+    loop {
+        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.unwrap();
+        let read = read.unwrap();
+        if read == 0 {
+            break;
+        }
+        got += read;
+        // slower in all than the deadline, and never idle for as long as it
+        if began.elapsed() < SHORT * 8 {
+            sleep(SHORT / 4).await;
+        }
+    }
+    assert!(got > LARGE, "{got}");
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_let_go_though_it_answers_pings() {
+    let (_dir, tls, root) = served();
+    let limits = Limits {
+        head: SHORT,
+        ..Limits::default()
+    };
+    let (address, stop) = listen(limits, Some(tls)).await;
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_der(&root).unwrap()])
+        .no_proxy()
+        .pool_idle_timeout(None)
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/ok", address.port());
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.version(), axum::http::Version::HTTP_2);
+    assert_eq!(answer.text().await.unwrap(), "ok");
+    // one receiver is the listener's own, any other a connection's
+    let began = Instant::now();
+    while stop.receiver_count() > 1 {
+        assert!(began.elapsed() < PATIENCE, "still held");
+        sleep(SHORT / 4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_requests_in_flight_and_for_nothing_else() {
+    let (_dir, tls, root) = served();
+    // nothing here ends by a deadline
+    let never = Duration::from_secs(3600);
+    let limits = Limits {
+        handshake: never,
+        head: never,
+        send: never,
+        ..Limits::default()
+    };
+    let (address, stop) = listen(limits, None).await;
+    let (secure, stop_tls) = listen(limits, Some(tls)).await;
+    let begin = async |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    };
+    let mut idle = [
+        begin(b"").await,
+        begin(b"G").await,
+        begin(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Len").await,
+    ];
+    let mut kept = begin(REQUEST).await;
+    let mut answer = [0; 15];
+    kept.read_exact(&mut answer).await.unwrap();
+    let mut half_shaken = TcpStream::connect(secure).await.unwrap();
+    half_shaken.write_all(&[0x16, 3]).await.unwrap();
+    let mut silent = with_tls(secure, root, b"h2").await;
+    let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345";
+    let mut asked = begin(head).await;
+    // all of it is read by the server before the stop
+    sleep(SHORT).await;
+
+    stop.send(()).unwrap();
+    stop_tls.send(()).unwrap();
+    for stream in &mut idle {
+        let mut nothing = Vec::new();
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut nothing)).await;
+        ended.expect("still open").unwrap();
+        assert!(nothing.is_empty());
+    }
+    timeout(PATIENCE, kept.read_to_end(&mut Vec::new()))
+        .await
+        .expect("still open")
+        .unwrap();
+    let _ = timeout(PATIENCE, half_shaken.read_to_end(&mut Vec::new()))
+        .await
+        .expect("still open");
+    let _ = timeout(PATIENCE, silent.read_to_end(&mut Vec::new()))
+        .await
+        .expect("still open");
+    all_gone(&stop_tls).await;
+
+    // the one that was asked is the one that is waited for
+    assert!(timeout(SHORT, stop.closed()).await.is_err(), "it was cut");
+    asked.write_all(b"67890").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, asked.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.ends_with("1234567890"), "{answer}");
+    all_gone(&stop).await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_an_answer_that_is_being_taken_finish() {
+    let (address, stop) = listen(Limits::default(), None).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let get = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(get).await.unwrap();
+    let mut taken = [0; 15];
+    stream.read_exact(&mut taken).await.unwrap();
+    stop.send(()).unwrap();
+    sleep(SHORT).await;
+    let mut rest = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    read.unwrap().unwrap();
+    assert!(rest.len() > LARGE, "{}", rest.len());
+    all_gone(&stop).await;
 }

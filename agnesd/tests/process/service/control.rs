@@ -13,15 +13,15 @@ use super::client::{ADMIN, Caller, started, usual};
 use crate::server::{PATIENCE, Place, Server};
 
 /// A caller of the socket in this place.
-struct Control(Client);
+pub(super) struct Control(Client);
 
 impl Control {
-    fn of(place: &Place) -> Self {
+    pub(super) fn of(place: &Place) -> Self {
         let socket = place.state().join("run/agnesd.sock");
         Self(Client::builder().unix_socket(socket).build().unwrap())
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
         let response = self
             .0
             .get(format!("http://control{path}"))
@@ -31,14 +31,14 @@ impl Control {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(super) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let request = self.0.post(format!("http://control{path}")).json(&body);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 }
 
-fn socket(place: &Place) -> std::path::PathBuf {
+pub(super) fn socket(place: &Place) -> std::path::PathBuf {
     place.state().join("run/agnesd.sock")
 }
 

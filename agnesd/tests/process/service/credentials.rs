@@ -156,6 +156,21 @@ async fn attempts_at_one_account_are_throttled_whether_it_exists_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn typing_errors_of_one_person_lock_out_nobody() {
+    let place = Place::new();
+    let (_server, anyone, admin) = started(&place).await;
+    let none = ["", "admin", "admin@", "@example.com", "admin example.com"];
+    for n in 0..11 {
+        let reply = anyone.sign_in(none[n % none.len()], PASSWORD).await;
+        assert_eq!(reply.status, 401, "{n}: what is no address is no account");
+    }
+    assert_eq!(anyone.sign_in(ADMIN, PASSWORD).await.status, 200);
+    // none of it is written anywhere as if it were somebody
+    let rows = admin.audit("auth.failed").await;
+    assert_eq!(rows[0]["resource"], "user:(no address)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_works_once_and_its_second_use_ends_the_family() {
     let place = Place::new();
     let (_server, anyone, admin) = started(&place).await;

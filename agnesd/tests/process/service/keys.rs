@@ -94,6 +94,12 @@ async fn a_token_that_somebody_else_made_or_changed_opens_nothing() {
             .status,
         200
     );
+    // a clock that was set back a little
+    let ahead = claims["iat"].as_i64().unwrap() + 30;
+    let mut early = claims.clone();
+    early["iat"] = json!(ahead);
+    let early = anyone.bearing(&sign(&early, Some(&kid), right));
+    assert_eq!(early.get("/api/me").await.status, 200);
     let changed = |field: &str, value: Value| {
         let mut claims = claims.clone();
         claims[field] = value;
@@ -112,6 +118,8 @@ async fn a_token_that_somebody_else_made_or_changed_opens_nothing() {
         changed("exp", json!(1)),
         changed("typ", json!("refresh")),
         changed("epoch", json!(0)),
+        changed("iat", json!(claims["iat"].as_i64().unwrap() + 120)),
+        changed("iat", json!("soon")),
         changed("sid", json!("018f0000-0000-7000-8000-000000000000")),
         changed("sub", json!("018f0000-0000-7000-8000-000000000000")),
         // {"alg":"none","kid":...}

@@ -1,0 +1,197 @@
+//! HTTP on one connection: bounded in time in both directions, and let go in peace.
+//!
+//! Always true: a client is cut that does not send a request's head in time, that does not take what it is sent, or that
+//! keeps an HTTP/2 connection without asking for anything. At a stop requests in flight finish; a connection on which none
+//! is, or only half a head, is closed at once. Heads well above 64 KiB, more than 100 header fields, and what is not HTTP are
+//! turned away by the protocol itself, before there is a request to answer. Every request carries what is known of its
+//! connection.
+//!
+//! Does not: accept connections or speak TLS; know what is served; bound a request's body (`middleware` does).
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use nix::errno::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tower::Service;
+
+mod activity;
+mod paced;
+
+pub(crate) use activity::Activity;
+use activity::Held;
+pub(crate) use paced::Paced;
+
+/// What one listener's clients may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at once; more wait in the kernel's queue.
+    pub(crate) connections: usize,
+    /// A TLS handshake, from accept to finished.
+    pub(crate) handshake: Duration,
+    /// A request's head, from the moment the connection is free for it: also how long an idle connection is kept.
+    pub(crate) head: Duration,
+    /// How long the kernel may refuse what is to be sent; then 1 KiB must get through each second.
+    pub(crate) send: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            send: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Chosen before the first byte: by ALPN, and HTTP/1.1 where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Why a connection ended, for the log.
+pub(crate) type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// After a stop an HTTP/2 connection without a request is given this long to take what stands in its buffers.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves requests on one connection until either side has enough, or a stop lets the ones in flight finish. Each of them
+/// has `known` among its extensions.
+pub(crate) async fn speak<S, K>(
+    stream: S,
+    known: K,
+    protocol: Protocol,
+    limits: Limits,
+    (router, activity): (Router, Arc<Activity>),
+    mut stop: watch::Receiver<()>,
+) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    K: Clone + Send + Sync + 'static,
+{
+    let counted = Arc::clone(&activity);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(known.clone());
+        let (asked, mut router) = (counted.begin(), router.clone());
+        async move {
+            let response = router.call(request.map(Body::new)).await?;
+            asked.answered();
+            Ok::<_, std::convert::Infallible>(response.map(|body| Held::new(body, asked)))
+        }
+    });
+    let http = protocol.builder(limits);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    if protocol == Protocol::Http2 {
+        activity.keep_time();
+    }
+    // for HTTP/2 alone: HTTP/1 has a deadline for each head
+    let mut clock = pin!(sleep(limits.head));
+    let (mut stopping, mut parting) = (false, false);
+    loop {
+        // polled after the connection: by then everything that has arrived was read, and what could be sent was
+        let quiet = poll_fn(|_| {
+            if activity.is_quiet() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            _ = stop.changed(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+                if protocol == Protocol::Http2 {
+                    clock.as_mut().reset(Instant::now() + FAREWELL);
+                }
+            }
+            () = quiet, if stopping && protocol == Protocol::Http1 => return Ok(()),
+            () = clock.as_mut(), if protocol == Protocol::Http2 => {
+                let later = if stopping {
+                    activity.idle_until(FAREWELL)
+                } else {
+                    activity.unasked_until(limits.head)
+                };
+                match later {
+                    Some(later) => clock.as_mut().reset(later),
+                    None if stopping || parting => return Err("nothing was asked or taken in time".into()),
+                    None => {
+                        parting = true;
+                        connection.as_mut().graceful_shutdown();
+                        clock.as_mut().reset(Instant::now() + limits.head);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Protocol {
+    fn builder(self, limits: Limits) -> auto::Builder<TokioExecutor> {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            .max_buf_size(64 * 1024);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.head)
+            .keep_alive_timeout(limits.head)
+            .max_concurrent_streams(128)
+            .max_header_list_size(64 * 1024);
+        match self {
+            Self::Http1 => http.http1_only(),
+            Self::Http2 => http.http2_only(),
+        }
+    }
+}
+
+/// How long to wait after a failed accept: out of descriptors, a loop without a pause would burn a core and free none.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    wait: Duration,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(10);
+    const LAST: Duration = Duration::from_secs(1);
+
+    /// Waits, where that helps; `listener` is what the log calls it.
+    pub(crate) async fn after(&mut self, error: &std::io::Error, listener: &str) {
+        let exhausted = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+        if !error
+            .raw_os_error()
+            .is_some_and(|raw| exhausted.contains(&Errno::from_raw(raw)))
+        {
+            tracing::debug!("{listener}: accept: {error}");
+            return;
+        }
+        if self.wait.is_zero() {
+            tracing::warn!("{listener}: accept: {error}; new connections wait, those in use go on");
+        }
+        self.wait = (self.wait * 2).clamp(Self::FIRST, Self::LAST);
+        sleep(self.wait).await;
+    }
+
+    /// One was accepted.
+    pub(crate) fn reset(&mut self) {
+        self.wait = Duration::ZERO;
+    }
+}

@@ -1,0 +1,170 @@
+//! What happens on one connection: requests in flight, and whether the client takes what it is sent.
+//!
+//! Always true: a request is in flight from its complete head until its answer was handed to the protocol whole, or dropped;
+//! a connection is quiet when none is and the kernel has taken every byte.
+//!
+//! Does not: end anything.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+/// Shared by a connection's loop, its requests and its stream.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    began: Instant,
+    /// Requests whose answer is not handed over.
+    in_flight: AtomicUsize,
+    /// Those of them that the router still works on.
+    at_work: AtomicUsize,
+    /// Somebody asks for the times below: HTTP/2, where the protocol has no deadline of its own.
+    timed: AtomicBool,
+    /// Milliseconds after `began` at which something was asked or handed over.
+    asked: AtomicU64,
+    /// The same for bytes that the kernel took.
+    sent: AtomicU64,
+    /// The kernel did not take what is to be sent.
+    unsent: AtomicBool,
+}
+
+impl Activity {
+    /// Of a connection that begins now.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            began: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            at_work: AtomicUsize::new(0),
+            timed: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            unsent: AtomicBool::new(false),
+        })
+    }
+
+    /// A request's head is complete.
+    pub(super) fn begin(self: &Arc<Self>) -> Asked {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.at_work.fetch_add(1, Ordering::AcqRel);
+        self.note(&self.asked);
+        Asked {
+            activity: Arc::clone(self),
+            at_work: AtomicBool::new(true),
+        }
+    }
+
+    pub(super) fn set_unsent(&self, unsent: bool) {
+        self.unsent.store(unsent, Ordering::Release);
+    }
+
+    /// Nothing is in flight and nothing waits to be sent.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) == 0 && !self.unsent.load(Ordering::Acquire)
+    }
+
+    /// From here on times are kept.
+    pub(super) fn keep_time(&self) {
+        self.timed.store(true, Ordering::Relaxed);
+    }
+
+    /// When nothing will have been asked for `patience`; `None`: nothing was for that long.
+    pub(super) fn unasked_until(&self, patience: Duration) -> Option<Instant> {
+        self.until(self.asked.load(Ordering::Relaxed), patience)
+    }
+
+    /// When nothing will have been asked or taken for `patience`; `None`: nothing was for that long.
+    pub(super) fn idle_until(&self, patience: Duration) -> Option<Instant> {
+        let (asked, sent) = (
+            self.asked.load(Ordering::Relaxed),
+            self.sent.load(Ordering::Relaxed),
+        );
+        self.until(asked.max(sent), patience)
+    }
+
+    fn until(&self, last: u64, patience: Duration) -> Option<Instant> {
+        let now = Instant::now();
+        if self.at_work.load(Ordering::Acquire) > 0 {
+            return Some(now + patience);
+        }
+        let until = self.began + Duration::from_millis(last) + patience;
+        Some(until).filter(|until| *until > now)
+    }
+
+    /// The kernel took some bytes.
+    pub(super) fn sent(&self) {
+        self.note(&self.sent);
+    }
+
+    fn note(&self, time: &AtomicU64) {
+        if self.timed.load(Ordering::Relaxed) {
+            let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            time.store(millis, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One request in flight.
+#[derive(Debug)]
+pub(super) struct Asked {
+    activity: Arc<Activity>,
+    at_work: AtomicBool,
+}
+
+impl Asked {
+    /// The router has answered.
+    pub(super) fn answered(&self) {
+        if self.at_work.swap(false, Ordering::AcqRel) {
+            self.activity.at_work.fetch_sub(1, Ordering::AcqRel);
+            self.activity.note(&self.activity.asked);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.answered();
+        self.activity.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer's body, which keeps its request in flight.
+pub(super) struct Held {
+    body: Body,
+    asked: Asked,
+}
+
+impl Held {
+    pub(super) fn new(body: Body, asked: Asked) -> Self {
+        Self { body, asked }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            let activity = &self.asked.activity;
+            activity.note(&activity.asked);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
