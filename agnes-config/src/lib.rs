@@ -24,3 +24,4 @@ pub use settings::{
     ServedAddress, Server, Settings, Signal, Store, Tls,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
+pub use values::soundness::against_key;

@@ -24,12 +24,6 @@ impl Secret {
         &self.0
     }
 
-    /// Why it is no key: shorter than 32 characters, one character over and over, or a placeholder; `None`: nothing is
-    /// known against it. Holds none of its text.
-    pub fn against_key(&self) -> Option<String> {
-        crate::values::soundness::against_key(self.expose())
-    }
-
     /// Its length in characters.
     pub(crate) fn chars(&self) -> usize {
         self.expose().chars().count()

@@ -17,7 +17,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::{UnixListener, UnixStream};
@@ -27,8 +27,9 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::connection::{Activity, Backoff, Limits, Paced, Protocol, speak};
 use crate::error::{self, Problem};
+use crate::middleware;
 use crate::request::RequestId;
-use crate::routes::{audit, jobs};
+use crate::routes::{account, audit, jobs};
 
 mod acts;
 mod state;
@@ -161,11 +162,15 @@ impl Socket {
 
 /// Every address of the socket.
 fn router(app: Arc<App>) -> Router {
+    // the one route where a credential counts: what it opens is what a rotation proves
+    let known = from_fn_with_state(Arc::clone(&app), middleware::authenticate);
     Router::new()
         .route("/v1/state", get(state::state))
         .route("/v1/audit", get(audit::page))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys/reload", post(acts::reload_keys))
+        .route("/v1/keys/probe", post(acts::probe_keys))
+        .route("/api/me", get(account::me).layer(known))
         .route("/v1/drain", post(acts::drain))
         .route("/v1/resume", post(acts::resume))
         .route("/v1/checkpoint", post(acts::checkpoint))

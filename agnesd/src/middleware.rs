@@ -29,6 +29,7 @@ mod security_headers;
 
 use cors::Origins;
 
+pub(crate) use authenticate::authenticate;
 pub(crate) use limit::is_never_limited;
 
 /// Longest address, in bytes: path and query, and the host where a client puts it into the request line.
@@ -75,7 +76,7 @@ impl Edge {
 /// limit of 2 MB would refuse what the settings allow.
 pub(crate) fn wrap(router: Router, app: &Arc<App>) -> Router {
     let edge = from_fn_with_state(Arc::new(Edge::of(app)), pass);
-    let callers = from_fn_with_state(Arc::clone(app), authenticate::authenticate);
+    let callers = from_fn_with_state(Arc::clone(app), authenticate);
     router.layer((DefaultBodyLimit::disable(), edge, callers))
 }
 

@@ -16,6 +16,7 @@ mod hostile;
 mod load;
 mod proxy;
 mod rotate;
+mod rotation;
 mod secrets;
 mod storm;
 mod up;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use agnes_config::{Runtime, Secret, Settings};
+use agnes_config::{Runtime, Secret, Settings, against_key};
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -168,7 +168,7 @@ pub(super) fn mint() -> Result<Secret> {
     }
     let secret = Secret::new(&text);
     // what cannot be random must not become a key that is then kept for ever
-    match secret.against_key() {
+    match against_key(secret.expose()) {
         None => Ok(secret),
         Some(why) => anyhow::bail!("a new secret {why}; nothing was touched"),
     }

@@ -5,8 +5,7 @@
 //!
 //! Does not: touch anything.
 
-use agnes_config::Secret;
-use agnes_config::dotenv;
+use agnes_config::{Secret, against_key, dotenv};
 
 use super::catalogue::Managed;
 use super::generations::{Current, Kept};
@@ -81,7 +80,7 @@ pub(super) fn unfit(managed: &Managed, value: &str) -> Option<String> {
         return Some("holds a NUL byte, which no environment can carry".to_owned());
     }
     let own = managed.is_own();
-    own.then(|| Secret::new(value).against_key()).flatten()
+    own.then(|| against_key(value)).flatten()
 }
 
 /// Decides about one secret.

@@ -26,7 +26,7 @@ const EXPIRES: HeaderName = HeaderName::from_static("x-token-expires-at");
 /// From here on a token's end is near.
 const NEAR: Duration = Duration::days(7);
 
-pub(super) async fn authenticate(
+pub(crate) async fn authenticate(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
