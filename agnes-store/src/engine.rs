@@ -19,6 +19,7 @@ pub(crate) mod lock;
 pub(crate) mod quarantine;
 pub(crate) mod recovery;
 pub(crate) mod replay;
+pub(crate) mod room;
 mod wal;
 
 use std::path::{Path, PathBuf};
@@ -264,6 +265,13 @@ pub(crate) fn claim(
     let lock = Lock::take(database)?;
     if let Some(marker) = Marker::read(database)? {
         return Err(marker.refusal(database));
+    }
+    let logs = replay::logs(database)?;
+    if !logs.is_empty() {
+        room::for_replay(&options.state_dir, &logs).map_err(|e| OpenError::Inconclusive {
+            path: database.to_owned(),
+            why: e.to_string(),
+        })?;
     }
     let note = replay::settle(options, database)?;
     Ok((lock, note))

@@ -62,7 +62,7 @@ impl HoldFile {
         })))
     }
 
-    /// Makes the hold durable.
+    /// Makes the hold durable; after an error there is none.
     pub(crate) fn write(&self, hold: &Hold) -> Result<()> {
         let part = self.path.with_extension("json.part");
         let write = || {
@@ -78,7 +78,12 @@ impl HoldFile {
             put_in_place(&part, &self.path)?;
             self.sync_dir()
         };
-        write().map_err(|e: std::io::Error| failed(&self.path, &e))
+        write().map_err(|e: std::io::Error| {
+            // a hold that was refused must not be found by the next start, whole or in part
+            let _ = std::fs::remove_file(&part);
+            let _ = self.remove();
+            failed(&self.path, &e)
+        })
     }
 
     /// Ends the hold durably.
@@ -106,4 +111,27 @@ fn put_in_place(part: &Path, whole: &Path) -> std::io::Result<()> {
 
 fn failed(path: &Path, e: &std::io::Error) -> String {
     format!("{}: {e}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_that_cannot_be_made_durable_is_not_found_by_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = HoldFile::in_dir(dir.path()).unwrap();
+        let hold = Hold {
+            id: "u".to_owned(),
+            since: String::new(),
+            by: String::new(),
+        };
+        let in_the_way = dir.path().join("hold.json.part");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert!(file.write(&hold).is_err());
+        assert_eq!(file.read().unwrap(), None);
+        std::fs::remove_dir(&in_the_way).unwrap();
+        file.write(&hold).unwrap();
+        assert_eq!(file.read().unwrap(), Some(hold));
+    }
 }

@@ -37,9 +37,9 @@ pub use engine::attach::Limits;
 pub use engine::child::{Cause, Failure, Task, answer, perform};
 pub use engine::copy::{Copied, copy};
 pub use engine::error::OpenError;
-pub use engine::recovery::{RecoveryNote, take_recovery_note};
+pub use engine::recovery::{RecoveryNote, set_recovery_note_aside, take_recovery_note};
 pub use engine::{DATABASE, Migrated, Options};
-pub use error::{Error, Result};
+pub use error::{Error, Fault, Result};
 pub use hold::Hold;
 pub use id::Id;
 #[doc(hidden)]

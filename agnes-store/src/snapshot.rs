@@ -46,7 +46,7 @@ impl Store {
             return Err(Error::Exists("snapshot"));
         }
         let failed =
-            |path: &Path, e: std::io::Error| Error::Engine(format!("{}: {e}", path.display()));
+            |path: &Path, e: std::io::Error| Error::told(format!("{}: {e}", path.display()));
         let parent = dir.parent().unwrap_or(dir);
         durable::directory(parent).map_err(|e| failed(parent, e))?;
         let mut part = dir.as_os_str().to_owned();
@@ -81,17 +81,15 @@ impl Store {
             .writer
             .alone(move |state| {
                 let began = Instant::now();
-                state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
-                // forced: see Store::checkpoint. The copy is of the file alone: nothing may be left outside of it
-                let mut wal = from.as_os_str().to_owned();
-                wal.push(".wal");
-                let left = durable::bytes(Path::new(&wal));
+                state.checkpoint()?;
+                // the copy is of the file alone: nothing may be left outside of it
+                let left = durable::bytes(&state.log());
                 if !matches!(left, Ok(0)) {
                     return Err(Error::Engine(format!(
                         "snapshot: the write-ahead log is not empty after a checkpoint: {left:?}"
                     )));
                 }
-                let copied = copy(&options, &from, &target).map_err(Error::Engine)?;
+                let copied = copy(&options, &from, &target).map_err(Error::told)?;
                 let pause = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Ok((copied, pause))
             })
@@ -101,7 +99,7 @@ impl Store {
         let content = tokio::task::spawn_blocking(move || prove(&options, &file))
             .await
             .map_err(|crash| Error::Engine(format!("prove {}: {crash}", to.display())))?
-            .map_err(Error::Engine)?;
+            .map_err(Error::told)?;
         Ok(Snapshot {
             path: to,
             at,

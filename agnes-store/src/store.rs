@@ -25,9 +25,12 @@ use crate::refusals::{Refusals, Which};
 use crate::writer::{Published, State, Txn, WhileHeld, Writer};
 use crate::{Error, Result, clock};
 
+mod ends;
 mod expiry;
+mod probe;
 mod proofs;
 
+use ends::JobEnds;
 use proofs::Proofs;
 
 /// One open database.
@@ -40,8 +43,11 @@ pub struct Store {
     pub(crate) last_uses: LastUses,
     refusals: Refusals,
     proofs: Arc<Proofs>,
+    ends: Arc<JobEnds>,
     pub(crate) engine: Engine,
     pub(crate) options: Options,
+    /// Held by the probe that is under way.
+    probing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How many things there are, for status and metrics.
@@ -73,7 +79,7 @@ impl Store {
 
     fn over(engine: Engine, options: Options, run_dir: &Path) -> Result<Self> {
         let connection = engine.connect()?;
-        let hold_file = HoldFile::in_dir(run_dir).map_err(Error::Engine)?;
+        let hold_file = HoldFile::in_dir(run_dir).map_err(Error::told)?;
         let published = Arc::new(Published::default());
         published
             .directory
@@ -84,11 +90,13 @@ impl Store {
         published.head.store(Arc::new(resumed.head));
         published
             .hold
-            .store(hold_file.read().map_err(Error::Engine)?.map(Arc::new));
+            .store(hold_file.read().map_err(Error::told)?.map(Arc::new));
         let writer = Writer::start(State {
             connection,
             published: Arc::clone(&published),
             hold_file,
+            file: engine.path().to_owned(),
+            refused: None,
         })?;
         Ok(Self {
             writer,
@@ -97,8 +105,10 @@ impl Store {
             last_uses: LastUses::default(),
             refusals: Refusals::default(),
             proofs: Arc::new(proofs),
+            ends: Arc::new(JobEnds::in_dir(run_dir)),
             engine,
             options,
+            probing: Arc::default(),
         })
     }
 
@@ -254,7 +264,7 @@ impl Store {
                     }
                     return Err(Error::Held(there.clone()));
                 }
-                state.hold_file.write(&hold).map_err(Error::Engine)?;
+                state.hold_file.write(&hold).map_err(Error::told)?;
                 state.published.hold.store(Some(Arc::new(hold.clone())));
                 Ok(hold)
             })
@@ -274,93 +284,22 @@ impl Store {
                 if id.is_some_and(|id| id != there.id) {
                     return Err(Error::Held(Hold::clone(&there)));
                 }
-                state.hold_file.remove().map_err(Error::Engine)?;
+                state.hold_file.remove().map_err(Error::told)?;
                 state.published.hold.store(None);
                 Ok(Some(Hold::clone(&there)))
             })
             .await
     }
 
-    /// Whether a write would succeed: one is made and rolled back (S11). Works while writes are held.
+    /// Folds the WAL into the file.
     ///
     /// # Errors
-    /// Why it would not.
-    pub async fn probe(&self) -> Result<()> {
-        self.writer
-            .alone(|state| {
-                let connection = &state.connection;
-                let begun = Instant::now();
-                connection.execute_batch("BEGIN TRANSACTION")?;
-                let wrote = connection.execute(
-                    "INSERT INTO settings (key, value, updated_at, updated_by) VALUES ('probe', '', ?, 'server')",
-                    [crate::timestamp(clock::now())],
-                );
-                connection.execute_batch("ROLLBACK")?;
-                state.published.took("probe", begun);
-                Ok(wrote.map(drop)?)
-            })
-            .await
-    }
-
-    /// Writes, reads back and deletes one value, each durable and each seen by another connection. Works while held.
-    ///
-    /// # Errors
-    /// Which of the three failed.
-    pub async fn canary(&self) -> Result<()> {
-        let value = crate::Id::new().to_string();
-        let written = value.clone();
-        self.writer
-            .alone(move |state| {
-                let values = duckdb::params![written, crate::timestamp(clock::now())];
-                state.connection.execute(
-                    "INSERT INTO settings (key, value, updated_at, updated_by) VALUES ('canary-' || ?1, ?1, ?2, 'server')",
-                    values,
-                )?;
-                Ok(())
-            })
-            .await?;
-        let wanted = value.clone();
-        let read = self
-            .read(move |connection| {
-                Ok(connection.query_row(
-                    "SELECT count(*) FROM settings WHERE key = 'canary-' || ?1 AND value = ?1",
-                    [wanted],
-                    |row| row.get::<_, i64>(0),
-                )?)
-            })
-            .await;
-        let deleted = self
-            .writer
-            .alone(move |state| {
-                let sql = "DELETE FROM settings WHERE key = 'canary-' || ?1";
-                Ok(state.connection.execute(sql, [value])?)
-            })
-            .await;
-        match (read?, deleted?) {
-            (1, 1) => Ok(()),
-            (read, deleted) => Err(Error::Engine(format!(
-                "canary: written once, read {read} times, deleted {deleted} times"
-            ))),
-        }
-    }
-
-    /// Folds the WAL into the file, after the reads that are under way: without FORCE the engine refuses now and then
-    /// while there are any.
-    ///
-    /// # Errors
-    /// [`Error::Engine`].
+    /// [`Error::Disk`] when there is no room for it: it was not begun then, and the WAL has everything.
     pub async fn checkpoint(&self) -> Result<()> {
-        self.writer
-            .alone(|state| {
-                let begun = Instant::now();
-                state.connection.execute_batch("FORCE CHECKPOINT agnes")?;
-                state.published.took("checkpoint", begun);
-                Ok(())
-            })
-            .await
+        self.writer.alone(State::checkpoint).await
     }
 
-    /// How much there is. Looks at file sizes by name, never opens the file.
+    /// How much there is. Looks at file sizes by name, never opens the file. Blocking: a mount may hang.
     pub fn figures(&self) -> Figures {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
         let mut wal = self.engine.path().as_os_str().to_owned();
@@ -412,9 +351,10 @@ impl Store {
     /// Finishes what was accepted, writes what is buffered, folds the WAL in and lets the file go.
     ///
     /// # Errors
-    /// [`Error::Engine`] when the WAL could not be folded in: the next start replays it.
+    /// When the WAL could not be folded in: the next start replays it.
     pub async fn close(&self) -> Result<()> {
-        if self.held().is_none() {
+        let lost = self.published.lost.borrow().is_some();
+        if self.held().is_none() && !lost {
             let (uses, refusals) = (
                 self.write_last_uses().await,
                 self.flush_refusals(Which::All).await,

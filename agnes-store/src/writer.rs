@@ -6,6 +6,8 @@
 //!
 //! Does not: know what the acts are.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use duckdb::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::audit::chain::Head;
 use crate::directory::Directory;
@@ -21,6 +23,7 @@ use crate::hold::{Hold, HoldFile};
 use crate::observe::Observer;
 use crate::{Error, Result};
 
+mod checkpoint;
 pub(crate) mod txn;
 
 pub(crate) use txn::Txn;
@@ -40,6 +43,10 @@ pub(crate) struct Published {
     pub(crate) head: ArcSwap<Head>,
     pub(crate) hold: ArcSwapOption<Hold>,
     pub(crate) observer: OnceLock<Arc<dyn Observer>>,
+    /// The last commit failed inside the engine.
+    pub(crate) failing: AtomicBool,
+    /// Why the engine has given the database up.
+    pub(crate) lost: watch::Sender<Option<String>>,
 }
 
 impl Published {
@@ -70,6 +77,10 @@ pub(crate) struct State {
     pub(crate) connection: Connection,
     pub(crate) published: Arc<Published>,
     pub(crate) hold_file: HoldFile,
+    /// The database.
+    pub(crate) file: PathBuf,
+    /// When a checkpoint for the log's size was last tried and failed.
+    pub(crate) refused: Option<Instant>,
 }
 
 /// Whether a hold stops an act.
@@ -123,7 +134,11 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let work = move |state: &mut State| {
-            let _ = reply.send(work(state));
+            let result = work(state);
+            if let Err(why) = &result {
+                state.look_after(why);
+            }
+            let _ = reply.send(result);
         };
         self.queue
             .send(Message::Alone(Box::new(work)))
@@ -168,6 +183,7 @@ fn run(mut state: State, messages: &Receiver<Message>) {
             acts,
             took: begun.elapsed(),
         };
+        state.checkpoint_when_long();
         match other {
             Some(Message::Alone(work)) => work(&mut state),
             Some(Message::Stop) => return,
@@ -280,6 +296,7 @@ fn attempt(state: &State, batch: &mut [Box<dyn Act>]) -> Result<()> {
     });
     match finished {
         Ok(true) => {
+            state.published.failing.store(false, Ordering::Release);
             state.published.took("commit", begun);
             if let Some(observer) = state.published.observer.get() {
                 txn.tell(observer.as_ref());
@@ -293,7 +310,26 @@ fn attempt(state: &State, batch: &mut [Box<dyn Act>]) -> Result<()> {
         Err(why) => {
             // a transaction that the engine ended by itself has nothing left to roll back
             let _ = connection.execute_batch("ROLLBACK");
+            if why.is_of_the_store() {
+                state.published.failing.store(true, Ordering::Release);
+                state.look_after(&why);
+            }
             Err(why)
+        }
+    }
+}
+
+impl State {
+    /// After an error: whether the engine still has the database. It gives it up when a sync or a checkpoint fails, and
+    /// nothing brings it back in this process; its words alone are not believed, for they may quote somebody's.
+    fn look_after(&self, why: &Error) {
+        let Error::Lost(why) = why else { return };
+        let asked = self
+            .connection
+            .query_row("SELECT seq FROM audit_head", [], |row| row.get::<_, i64>(0));
+        if asked.is_err() && self.published.lost.borrow().is_none() {
+            tracing::error!("store: the engine has given the database up: {why}");
+            self.published.lost.send_replace(Some(why.clone()));
         }
     }
 }

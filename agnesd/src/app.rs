@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use agnes_config::Settings;
 use agnes_store::users::normal_email;
-use agnes_store::{Store, clock};
+use agnes_store::{Figures, Store, clock};
+use nix::sys::statvfs::{Statvfs, statvfs};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -37,6 +38,17 @@ pub(crate) const COMMIT: Option<&str> = option_env!("AGNES_COMMIT");
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A probe that takes longer has failed: the writer is stuck.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A file system that has not answered by then hangs.
+const LOOK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What the file system of the state directory says.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) figures: Figures,
+    /// None: it could not be asked.
+    pub(crate) disk: Option<Statvfs>,
+}
 
 /// Where the settings came from, to read the secrets again.
 pub(crate) struct Deployment {
@@ -98,6 +110,8 @@ pub(crate) struct App {
     pub(crate) reloading: Mutex<()>,
     draining: AtomicBool,
     probed: Mutex<Option<(Instant, bool)>>,
+    /// Held by who looks at the file system.
+    looking: Arc<Mutex<()>>,
 }
 
 impl App {
@@ -139,6 +153,7 @@ impl App {
             reloading: Mutex::new(()),
             draining: AtomicBool::new(false),
             probed: Mutex::new(None),
+            looking: Arc::default(),
         })
     }
 
@@ -198,20 +213,39 @@ impl App {
             return can;
         }
         let probe = tokio::time::timeout(PROBE_DEADLINE, self.store.probe()).await;
-        let can = match &probe {
-            Ok(Ok(())) => true,
-            Ok(Err(why)) => {
-                tracing::error!("not ready: a write was tried and failed: {why}");
-                false
-            }
-            Err(_) => {
-                tracing::error!(
-                    "not ready: a write was tried and did not end in {PROBE_DEADLINE:?}"
-                );
-                false
-            }
+        let why = match probe {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(format!("a write was tried and failed: {why}")),
+            Err(_) => Some(format!(
+                "a write was tried and did not end in {PROBE_DEADLINE:?}"
+            )),
         };
+        let can = why.is_none();
+        // once for each turn: who probes asks often
+        match (why, probed.is_none_or(|(_, could)| could)) {
+            (Some(why), true) => tracing::error!("not ready: {why}"),
+            (None, false) => tracing::info!("ready again: a write was tried and succeeded"),
+            _ => {}
+        }
         *probed = Some((Instant::now(), can));
         can
+    }
+
+    /// Sizes and free space. `None`: the file system does not answer. Found out beside the runtime's threads, by one at a
+    /// time: a mount that hangs must not take them.
+    pub(crate) async fn look(&self) -> Option<Seen> {
+        let look = async {
+            let one = Arc::clone(&self.looking).lock_owned().await;
+            let (store, state_dir) = (Arc::clone(&self.store), self.settings.state_dir.clone());
+            let seen = tokio::task::spawn_blocking(move || {
+                let _one = one;
+                Seen {
+                    figures: store.figures(),
+                    disk: statvfs(&state_dir).ok(),
+                }
+            });
+            seen.await.ok()
+        };
+        tokio::time::timeout(LOOK_DEADLINE, look).await.ok()?
     }
 }

@@ -97,10 +97,8 @@ where
     });
     let http = protocol.builder(limits);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    if protocol == Protocol::Http2 {
-        activity.keep_time();
-    }
-    // for HTTP/2 alone: HTTP/1 has a deadline for each head
+    // one clock for a connection, set anew when it rings: the library's own deadline for each head of HTTP/1 would set and
+    // clear a timer for each request
     let mut clock = pin!(sleep(limits.head));
     let (mut stopping, mut parting) = (false, false);
     loop {
@@ -123,15 +121,16 @@ where
                 }
             }
             () = quiet, if stopping && protocol == Protocol::Http1 => return Ok(()),
-            () = clock.as_mut(), if protocol == Protocol::Http2 => {
-                let later = if stopping {
-                    activity.idle_until(FAREWELL)
-                } else {
-                    activity.unasked_until(limits.head)
+            () = clock.as_mut() => {
+                let later = match protocol {
+                    Protocol::Http1 => activity.next_until(limits.head),
+                    Protocol::Http2 if stopping => activity.idle_until(FAREWELL),
+                    Protocol::Http2 => activity.unasked_until(limits.head),
                 };
                 match later {
                     Some(later) => clock.as_mut().reset(later),
-                    None if stopping || parting => return Err("nothing was asked or taken in time".into()),
+                    // half a head, or none: nobody's work yet
+                    None if protocol == Protocol::Http1 || stopping || parting => return Err("nothing was asked or taken in time".into()),
                     None => {
                         parting = true;
                         connection.as_mut().graceful_shutdown();
@@ -147,8 +146,7 @@ impl Protocol {
     fn builder(self, limits: Limits) -> auto::Builder<TokioExecutor> {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
+            .header_read_timeout(None)
             .max_buf_size(64 * 1024);
         http.http2()
             .timer(TokioTimer::new())

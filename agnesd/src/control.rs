@@ -14,7 +14,7 @@ use std::time::Duration;
 use agnes_store::audit::{Origin, Process};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -163,7 +163,7 @@ impl Socket {
 /// Every address of the socket.
 fn router(app: Arc<App>) -> Router {
     // the one route where a credential counts: what it opens is what a rotation proves
-    let known = from_fn_with_state(Arc::clone(&app), middleware::authenticate);
+    let known = from_fn_with_state(Arc::clone(&app), known);
     Router::new()
         .route("/v1/state", get(state::state))
         .route("/v1/audit", get(audit::page))
@@ -183,6 +183,11 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn(admit))
         .with_state(app)
+}
+
+/// Asks who calls.
+async fn known(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    middleware::authenticate(&app, request, next).await
 }
 
 /// Lets root and the server's own user in, names the request, waits for its body, and finishes its errors.

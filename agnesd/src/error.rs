@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use agnes_store::Error;
+use agnes_store::{Error, Fault};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{
@@ -72,6 +72,8 @@ fn no_reasons(reasons: &[&'static str]) -> bool {
 
 /// After this many seconds a held write is worth another try.
 const HELD_RETRY_SECS: u64 = 2;
+/// A supervisor needs a moment to start the server again.
+const LOST_RETRY_SECS: u64 = 10;
 
 impl Problem {
     /// 404: no route has this address.
@@ -210,6 +212,23 @@ impl Problem {
         )
     }
 
+    /// 507 or 503: the disk takes no write; which one it is stands in the log.
+    fn disk(fault: Fault, why: &str) -> Self {
+        tracing::error!("{why}");
+        match fault {
+            Fault::Full => Self::of(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "the server's disk is full: nothing was written, reads go on",
+            )
+            .because("disk-full"),
+            Fault::Unwritable => Self::of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server's disk takes no write: nothing was written, reads go on",
+            )
+            .because("disk-unwritable"),
+        }
+    }
+
     /// The same with more to say, in the server's own words: never with what a client sent.
     pub(crate) fn saying(mut self, more: impl AsRef<str>) -> Self {
         self.detail = Cow::Owned(format!("{}: {}", self.detail, more.as_ref()));
@@ -290,6 +309,16 @@ impl From<Error> for Problem {
             .because("writes-held")
             .retry_after(HELD_RETRY_SECS),
             Error::Closed => Self::not_ready(vec!["stopping"]).retry_after(HELD_RETRY_SECS),
+            Error::Disk { fault, why } => Self::disk(fault, &why),
+            Error::Lost(why) => {
+                tracing::error!("{why}");
+                Self::of(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the database has to be opened anew: this server stops and is started again; nothing was written",
+                )
+                .because("store-lost")
+                .retry_after(LOST_RETRY_SECS)
+            }
             Error::Engine(why) => Self::internal(&why),
         }
     }

@@ -82,11 +82,21 @@ pub(crate) enum Phase {
     Interrupting,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A run, until its end is written.
+#[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) since: OffsetDateTime,
+    /// The last run whose end is known to stay: the one before, or this one once its end is kept because writes are held.
+    pub(crate) last: JobState,
     /// It ended, and its end is being written.
     pub(crate) ended: bool,
+}
+
+impl Slot {
+    /// Since when it runs, for whoever asks how jobs went: until its end is known to stay.
+    pub(crate) fn running_since(&self) -> Option<OffsetDateTime> {
+        (self.last.last_started_at != Some(self.since)).then_some(self.since)
+    }
 }
 
 /// Why a job was not started.

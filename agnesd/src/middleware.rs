@@ -38,6 +38,9 @@ const MAX_URL: usize = 8 * 1024;
 /// Largest sum of header names and values, in bytes. Above 64 KiB hyper itself refuses, with 431 and no body.
 const MAX_HEADERS: usize = 32 * 1024;
 
+/// Headers of a usual answer.
+const HEADERS: usize = 12;
+
 /// How long a body may take, unless a route says otherwise.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -75,27 +78,42 @@ impl Edge {
 /// One layer for all: each layer of a router costs every call a boxed future and a copy of everything behind it. axum's own
 /// limit of 2 MB would refuse what the settings allow.
 pub(crate) fn wrap(router: Router, app: &Arc<App>) -> Router {
-    let edge = from_fn_with_state(Arc::new(Edge::of(app)), pass);
-    let callers = from_fn_with_state(Arc::clone(app), authenticate);
-    router.layer((DefaultBodyLimit::disable(), edge, callers))
+    let state = (Arc::new(Edge::of(app)), Arc::clone(app));
+    let layer = from_fn_with_state(state, known);
+    router.layer((DefaultBodyLimit::disable(), layer))
 }
 
-async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+async fn known(
+    State((edge, app)): State<(Arc<Edge>, Arc<App>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let within = |request| authenticate(&app, request, next);
+    pass(&edge, request, within).await
+}
+
+/// Over the edge to what is `within`.
+async fn pass<F>(edge: &Edge, mut request: Request, within: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let began = Instant::now();
     let method = metrics::method(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let connection = request.extensions().get::<Connection>().copied();
     let asked = cors::Asked::of(&request);
-    let id = identify(&edge, connection, &mut request);
+    let id = identify(edge, connection, &mut request);
 
     let mut response = if asked.is_preflight(&edge.origins) {
         cors::preflight()
     } else {
-        respond(&edge, request, next).await
+        respond(edge, request, within).await
     };
 
     response = error::finish(response, id.as_str());
     let headers = response.headers_mut();
+    // all that is set here and on the wire, at once
+    headers.reserve(HEADERS);
     security_headers::set(headers, connection);
     asked.answer(&edge.origins, headers);
     id.set(headers);
@@ -119,7 +137,10 @@ fn identify(edge: &Edge, connection: Option<Connection>, request: &mut Request) 
 }
 
 /// The route's answer, within the limits.
-async fn respond(edge: &Edge, request: Request, next: Next) -> Response {
+async fn respond<F>(edge: &Edge, request: Request, within: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     if url_bytes(request.uri()) > MAX_URL {
         return Problem::url_too_long().into_response();
     }
@@ -127,7 +148,7 @@ async fn respond(edge: &Edge, request: Request, next: Next) -> Response {
         return Problem::header_too_large().into_response();
     }
     match body::bounded(request, edge.max_body_bytes, edge.body_deadline) {
-        Ok((request, watch)) => watch.judge(next.run(request).await),
+        Ok((request, watch)) => watch.judge(within(request).await),
         Err(problem) => problem.into_response(),
     }
 }

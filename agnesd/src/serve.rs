@@ -119,7 +119,7 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     notify::ready(&serving);
     let watchdog = notify::spawn_watchdog();
 
-    let name = signals.until_stop(&app, tls.as_ref(), &serving).await;
+    let name = until_stop(&app, &mut signals, tls.as_ref(), &serving).await;
     app.start_draining();
     tracing::info!(
         "{name}: listeners close, requests in flight finish, at most {:?}",
@@ -143,6 +143,26 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     closed?;
     tracing::info!("stopped, nothing was cut off");
     Ok(())
+}
+
+/// Returns why the server stops: a signal asked for it, or the engine has given the database up after a sync or a checkpoint
+/// that failed. Only another process may open it again; what that one reads is true.
+async fn until_stop(
+    app: &Arc<App>,
+    signals: &mut Signals,
+    tls: Option<&Arc<Served>>,
+    serving: &str,
+) -> &'static str {
+    tokio::select! {
+        name = signals.until_stop(app, tls, serving) => name,
+        why = app.store.lost() => {
+            tracing::error!(
+                "the database has to be opened anew: {why}; this process ends, its supervisor starts the next one"
+            );
+            app.jobs.interrupt();
+            "store lost"
+        }
+    }
 }
 
 /// With TLS configured there is a sound pair or no server: one that came up without its TLS goes unnoticed.

@@ -14,6 +14,7 @@ mod fetch;
 mod harness;
 mod hostile;
 mod load;
+mod pentest;
 mod proxy;
 mod rotate;
 mod rotation;

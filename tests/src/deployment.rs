@@ -274,6 +274,11 @@ pub fn agnesd() -> PathBuf {
     built("agnesd")
 }
 
+/// The built `xtask`.
+pub fn xtask() -> PathBuf {
+    built("xtask")
+}
+
 /// A program of the workspace, beside the test's own executable.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();

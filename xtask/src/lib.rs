@@ -1,6 +1,8 @@
-//! What the one door for people and CI is made of: real components, the suite, the layer check, the generated docs.
+//! What the one door for people and CI is made of: real components, the suite, the layer check, the attack, the
+//! generated docs.
 //!
-//! Always true: nothing here is shipped; the tests' harness uses [`components`] and [`engine`] and nothing else of it.
+//! Always true: nothing here is shipped; the tests' harness uses [`components`], [`engine`] and [`command`], and one test
+//! runs [`pentest`].
 //!
 //! Does not: know how a command line looks (that is `main.rs`).
 
@@ -13,6 +15,8 @@ pub mod deployment;
 pub mod docs;
 pub mod engine;
 pub mod figures;
+mod http;
 pub mod layers;
+pub mod pentest;
 pub mod soak;
 pub mod suite;

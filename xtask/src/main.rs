@@ -34,6 +34,8 @@ enum Verb {
     Bench(xtask::bench::What),
     /// Run the test matrices whole, and write their figures into docs/figures.md
     Soak(xtask::soak::Options),
+    /// Attack a running agnesd of your own: injection, tampered tokens, limits, malformed requests
+    Pentest(xtask::pentest::Options),
     /// Hold every import against the table in docs/architecture.md
     Layers,
     /// Write what agnes-config generates: docs/configuration.md and .env.example
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Soak(options) => xtask::soak::command(&options),
         Verb::Docs { check } => xtask::docs::command(check),
         Verb::Test { only } => xtask::suite::command(only),
+        Verb::Pentest(options) => xtask::pentest::command(&options),
         Verb::Layers => xtask::layers::command(),
     };
     match done {

@@ -84,10 +84,10 @@ pub static STORE_MEMORY_LIMIT: Key = Key::new(
 pub static STORE_THREADS: Key = Key::new(
     Kind::Count,
     SERVER,
-    "The threads of the database engine, from 1 to 256.",
+    "The threads that the database engine may use for one statement, from 1 to 256. More than one costs every small write the time to wake them.",
 )
 .toml("store.threads")
-.default("2");
+.default("1");
 /// `store.checkpoint_every`
 pub static STORE_CHECKPOINT_EVERY: Key = Key::new(
     Kind::Duration,

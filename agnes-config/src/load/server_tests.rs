@@ -84,7 +84,7 @@ fn nothing_at_all_is_the_defaults() {
     assert_eq!(settings.audit.keep_days, 90);
     let store = Store {
         memory_limit: 512 << 20,
-        threads: 2,
+        threads: 1,
         checkpoint_every: Duration::from_secs(300),
     };
     assert_eq!(settings.store, store);

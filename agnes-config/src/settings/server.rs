@@ -91,7 +91,7 @@ pub struct Audit {
 pub struct Store {
     /// `memory_limit` in bytes (default 512 MiB, 64 MiB to 1 TiB): what the engine may hold.
     pub memory_limit: u64,
-    /// `threads` of the engine (default 2, 1 to 256).
+    /// `threads` of the engine (default 1, 1 to 256).
     pub threads: u32,
     /// `checkpoint_every` (default 5 min, 1 s to a day).
     pub checkpoint_every: Duration,

@@ -34,12 +34,15 @@ impl Anchor {
 }
 
 /// What an expiry did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Expired {
     /// Rows that went.
     pub rows: i64,
     /// The last of them; 0: none went.
     pub through_seq: i64,
+    /// Why `audit.head` does not name the row `audit.expired` yet. The rows are gone and anchored all the same; the file is
+    /// written as soon as it can be.
+    pub witness_behind: Option<String>,
 }
 
 /// Oldest first.

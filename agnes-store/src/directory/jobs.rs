@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Directory;
 
 /// The last run of a job.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobState {
     /// The job's name.
     pub name: String,
@@ -22,9 +22,9 @@ pub struct JobState {
     /// When it last ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_finished_at: Option<OffsetDateTime>,
-    /// `success`, `failure`, `timeout`, `interrupted`; `None` from the start of a run until its end is known.
+    /// `success`, `degraded`, `failure`, `timeout`, `interrupted`; `None` from the start of a run until its end is known.
     pub last_outcome: Option<String>,
-    /// Why it did not succeed.
+    /// Why it did not succeed; what is left to do when it is `degraded`.
     pub last_error: Option<String>,
     /// How long it ran, in milliseconds.
     pub last_took_ms: Option<i64>,

@@ -33,6 +33,10 @@ pub(crate) enum Access {
 /// The oldest storage format in which a write-ahead log names its database.
 const STORAGE: &str = "v1.4.0";
 
+/// A log of this length never comes: the engine begins no checkpoint by itself, for one that fails on a full disk would cost
+/// the database and call a commit failed that is durable. The writer begins them, where there is room.
+const NEVER: &str = "1000000TB";
+
 /// Attaches `file` and makes it the current catalog; `temporary` takes what does not fit into memory.
 ///
 /// # Errors
@@ -56,6 +60,7 @@ pub(crate) fn attach(
             .with("allow_community_extensions", "false")?
             .max_memory(&format!("{}B", limits.memory_bytes))?
             .threads(i64::from(limits.threads.max(1)))?
+            .with("checkpoint_threshold", NEVER)?
             .with("temp_directory", &temporary)
     };
     let options = match access {

@@ -19,15 +19,20 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    rename(part, path)
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        rename(part, path)
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(part);
+    })
 }
 
 /// Renames, and waits until both directories know.

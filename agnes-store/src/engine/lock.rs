@@ -1,6 +1,7 @@
 //! One owner for a database: an flock beside it, held for life.
 //!
-//! Always true: it dies with the process, however that dies; whoever comes second is told the pid.
+//! Always true: it dies with the process, however that dies; whoever comes second is told the pid, unless the disk had no room
+//! for it.
 //!
 //! Does not: rely on the engine's own lock, which is lost when its owner opens and closes the file outside it.
 
@@ -49,9 +50,14 @@ impl Lock {
             }
             Err((_, errno)) => return Err(failed(errno.into())),
         };
-        held.set_len(0)
-            .and_then(|()| writeln!(held, "{}", std::process::id()))
-            .map_err(failed)?;
+        let pid = format!("{}\n", std::process::id());
+        // written over before it is cut: on a full disk the block that is there serves again. The lock is what counts
+        let named = held
+            .write_all(pid.as_bytes())
+            .and_then(|()| held.set_len(pid.len() as u64));
+        if let Err(e) = named {
+            tracing::warn!("{}: {e}; it names nobody", path.display());
+        }
         Ok(Self { _held: held })
     }
 }

@@ -49,17 +49,29 @@ impl RecoveryNote {
 /// The note of a recovery that is not yet in the audit log.
 ///
 /// # Errors
-/// The system's, or a note that does not parse.
+/// The system's, or [`std::io::ErrorKind::InvalidData`] for a note that does not parse.
 pub fn take_recovery_note(state_dir: &Path) -> std::io::Result<Option<RecoveryNote>> {
     let file = note(state_dir);
     match std::fs::read(&file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
         Ok(bytes) => {
-            let note: RecoveryNote = serde_json::from_slice(&bytes)?;
+            let note: RecoveryNote = serde_json::from_slice(&bytes)
+                .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))?;
             Ok(Some(RecoveryNote { file, ..note }))
         }
     }
+}
+
+/// Keeps a note that does not parse beside where it was, under a name of its own, so that it is told once. Returns that name.
+///
+/// # Errors
+/// The system's; the note comes again at the next start then.
+pub fn set_recovery_note_aside(state_dir: &Path) -> std::io::Result<PathBuf> {
+    let id = uuid::Uuid::now_v7().simple();
+    let aside = state_dir.join(format!("recovered.json.unreadable-{id}"));
+    durable::rename(&note(state_dir), &aside)?;
+    Ok(aside)
 }
 
 /// What recovering would give up and what it would serve: the quarantined copy, counted.

@@ -24,6 +24,7 @@ pub(super) fn expire(
     let none = Expired {
         rows: 0,
         through_seq: 0,
+        witness_behind: None,
     };
     // rows are not quite in the order of their times (refusals wait a minute, clocks step): up to the first young one
     let through_seq: Option<i64> = txn.connection().query_row(
@@ -66,5 +67,9 @@ pub(super) fn expire(
         .with("rows", rows)
         .with("keep_days", keep_days);
     txn.audit(&Origin::server(), event);
-    Ok(Expired { rows, through_seq })
+    Ok(Expired {
+        rows,
+        through_seq,
+        witness_behind: None,
+    })
 }

@@ -78,7 +78,7 @@ impl Proofs {
     }
 
     fn key(&self) -> Result<Arc<SigningKey>> {
-        self.key.clone().map_err(Error::Engine)
+        self.key.clone().map_err(Error::told)
     }
 
     /// Blocking.
@@ -94,7 +94,7 @@ impl Proofs {
             let witness = Witness::of(&head, clock::now(), &key);
             witness
                 .write(&self.witness)
-                .map_err(|e| Error::Engine(format!("{}: {e}", self.witness.display())))?;
+                .map_err(|e| Error::told(format!("{}: {e}", self.witness.display())))?;
         }
         *written = Some((Instant::now(), head));
         Ok(())
@@ -159,20 +159,23 @@ impl Store {
     }
 
     /// Removes the audit rows that are older than `keep_days`, from the beginning up to the first younger one, and leaves a
-    /// signed anchor and a row `audit.expired`. The newest row stays.
+    /// signed anchor and a row `audit.expired`. The newest row stays. That `audit.head` could not be written afterwards is in
+    /// what comes back.
     ///
     /// # Errors
     /// As any write; [`Error::Engine`] when there is no key to sign the anchor, and nothing is removed then.
     pub async fn expire_audit(&self, keep_days: u32) -> Result<Expired> {
         let key = self.proofs.key()?;
-        let expired = self
+        let mut expired = self
             .act(move |txn| {
                 let cutoff = txn.now - time::Duration::days(keep_days.into());
                 expiry::expire(txn, cutoff, &key, keep_days)
             })
             .await?;
         if expired.rows > 0 {
-            self.write_audit_witness().await?;
+            // the rows are gone: to call that failed would be untrue, and to try it again would find nothing
+            let written = self.write_audit_witness().await;
+            expired.witness_behind = written.err().map(|why| why.to_string());
         }
         Ok(expired)
     }

@@ -274,3 +274,19 @@ async fn s05_a_checkpoint_succeeds_whoever_reads_and_writes_meanwhile_and_ends_n
     }
     close(store).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_log_is_folded_in_by_the_writer_without_waiting_for_the_timer() {
+    let place = Place::new();
+    let store = place.open();
+    let text = "x".repeat(1 << 20);
+    let mut longest = 0;
+    for _ in 0..40 {
+        let event = Event::done("test.done", "long").with("text", text.clone());
+        store.record(Origin::server(), event).await.unwrap();
+        longest = longest.max(store.figures().wal_bytes);
+    }
+    assert!(longest > 10 << 20, "{longest}");
+    assert!(longest < 24 << 20, "{longest}");
+    close(store).await;
+}

@@ -14,7 +14,7 @@ use crate::audit::chain::{self, Head, Sealed};
 use crate::audit::{Event, Origin};
 use crate::directory::Directory;
 use crate::observe::Observer;
-use crate::{Error, Id, Result, clock};
+use crate::{Id, Result, clock};
 
 /// What an act sees and changes.
 pub(crate) struct Txn<'a> {
@@ -101,7 +101,7 @@ impl<'a> Txn<'a> {
         let Some(why) = refused else {
             return Ok(());
         };
-        if wrote_now || matches!(why, Error::Engine(_)) {
+        if wrote_now || why.is_of_the_store() {
             return Err(why);
         }
         let (directory, head, rows) = before;

@@ -23,8 +23,6 @@ pub(crate) struct Activity {
     in_flight: AtomicUsize,
     /// Those of them that the router still works on.
     at_work: AtomicUsize,
-    /// Somebody asks for the times below: HTTP/2, where the protocol has no deadline of its own.
-    timed: AtomicBool,
     /// Milliseconds after `began` at which something was asked or handed over.
     asked: AtomicU64,
     /// The same for bytes that the kernel took.
@@ -40,7 +38,6 @@ impl Activity {
             began: Instant::now(),
             in_flight: AtomicUsize::new(0),
             at_work: AtomicUsize::new(0),
-            timed: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             unsent: AtomicBool::new(false),
@@ -67,9 +64,13 @@ impl Activity {
         self.in_flight.load(Ordering::Acquire) == 0 && !self.unsent.load(Ordering::Acquire)
     }
 
-    /// From here on times are kept.
-    pub(super) fn keep_time(&self) {
-        self.timed.store(true, Ordering::Relaxed);
+    /// As [`Activity::idle_until`]; while a request is in flight, or its answer is not taken, no other one is waited for.
+    pub(super) fn next_until(&self, patience: Duration) -> Option<Instant> {
+        if self.is_quiet() {
+            self.idle_until(patience)
+        } else {
+            Some(Instant::now() + patience)
+        }
     }
 
     /// When nothing will have been asked for `patience`; `None`: nothing was for that long.
@@ -101,10 +102,8 @@ impl Activity {
     }
 
     fn note(&self, time: &AtomicU64) {
-        if self.timed.load(Ordering::Relaxed) {
-            let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            time.store(millis, Ordering::Relaxed);
-        }
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        time.store(millis, Ordering::Relaxed);
     }
 }
 

@@ -112,7 +112,8 @@ pub(super) async fn resume(
 /// `POST /v1/checkpoint`: folds the write-ahead log in.
 pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Answer<Json<Value>> {
     app.store.checkpoint().await?;
-    Ok(Json(json!({"wal_bytes": app.store.figures().wal_bytes})))
+    let wal_bytes = app.look().await.map(|seen| seen.figures.wal_bytes);
+    Ok(Json(json!({ "wal_bytes": wal_bytes })))
 }
 
 /// `POST /v1/canary`: one value written, read by another connection and deleted; also while writes are held.

@@ -48,7 +48,7 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
         "hold": hold,
         "draining": app.jobs.is_paused(),
         "jobs_running": super::acts::running(&app),
-        "store": app.store.figures(),
+        "store": app.look().await.map(|seen| seen.figures),
         "audit_head": {"seq": seq, "hash": hash},
         "keys": {
             "jwt": app.keys.ids(),

@@ -5,10 +5,8 @@
 //!
 //! Does not: refuse (`limit` and the gate of the route do).
 
-use std::sync::Arc;
-
 use agnes_store::clock;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,11 +24,7 @@ const EXPIRES: HeaderName = HeaderName::from_static("x-token-expires-at");
 /// From here on a token's end is near.
 const NEAR: Duration = Duration::days(7);
 
-pub(crate) async fn authenticate(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn authenticate(app: &App, mut request: Request, next: Next) -> Response {
     let caller = match request.extensions_mut().remove::<Inside>() {
         Some(Inside(principal)) => Caller::Known(principal),
         None => Caller::of(request.headers(), &app.store, &app.keys),
@@ -58,7 +52,7 @@ pub(crate) async fn authenticate(
         Caller::Anonymous => {}
     }
     let address = parts.extensions.get::<ClientAddress>().copied();
-    if let Some(refused) = limit::refuse(&app, parts.uri.path(), &caller, address) {
+    if let Some(refused) = limit::refuse(app, parts.uri.path(), &caller, address) {
         return refused;
     }
     parts.extensions.insert(caller);

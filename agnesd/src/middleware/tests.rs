@@ -66,7 +66,10 @@ fn app(edge: Edge) -> Router {
                 )
             }),
         );
-    let edge = from_fn_with_state(Arc::new(edge), pass);
+    async fn alone(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+        pass(&edge, request, |request| next.run(request)).await
+    }
+    let edge = from_fn_with_state(Arc::new(edge), alone);
     router
         .fallback(async || Problem::no_such_route())
         .layer((DefaultBodyLimit::disable(), edge))

@@ -12,13 +12,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
-use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-use crate::app::{App, COMMIT, VERSION};
+use crate::app::{App, COMMIT, Seen, VERSION};
 
 /// A disk with less is degraded: this share of it, and at least this many bytes.
 const FREE_SHARE: u64 = 20;
@@ -90,8 +89,9 @@ struct Store {
     /// `open` or `held`.
     #[schema(value_type = String)]
     writes: &'static str,
-    file_bytes: u64,
-    wal_bytes: u64,
+    /// Null: the disk does not answer.
+    file_bytes: Option<u64>,
+    wal_bytes: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -106,11 +106,13 @@ struct Scheduler {
 
 #[derive(Serialize, ToSchema)]
 struct Disk {
+    /// Unavailable: it does not answer, or little is free and the store cannot write.
     #[schema(inline)]
     status: Health,
-    free_bytes: u64,
-    total_bytes: u64,
-    free_inodes: u64,
+    /// Null: it does not answer.
+    free_bytes: Option<u64>,
+    total_bytes: Option<u64>,
+    free_inodes: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -131,10 +133,11 @@ struct Tls {
     (status = 200, body = Detailed), (status = 503, body = Detailed, description = "it cannot write"),
 ))]
 pub(crate) async fn detailed(State(app): State<Arc<App>>) -> Response {
+    let (seen, can_write) = (app.look().await, app.can_write().await);
     let services = Services {
-        store: store(&app).await,
+        store: store(&app, seen.as_ref(), can_write),
         scheduler: scheduler(&app),
-        disk: disk(&app),
+        disk: disk(seen.as_ref(), can_write),
         tls: tls(&app),
     };
     let parts = [
@@ -168,10 +171,9 @@ pub(crate) async fn detailed(State(app): State<Arc<App>>) -> Response {
     (code, [(CACHE_CONTROL, "no-store")], Json(detailed)).into_response()
 }
 
-async fn store(app: &App) -> Store {
-    let figures = app.store.figures();
+fn store(app: &App, seen: Option<&Seen>, can_write: bool) -> Store {
     Store {
-        status: if app.can_write().await {
+        status: if can_write {
             Health::Ok
         } else {
             Health::Unavailable
@@ -181,8 +183,8 @@ async fn store(app: &App) -> Store {
         } else {
             "open"
         },
-        file_bytes: figures.file_bytes,
-        wal_bytes: figures.wal_bytes,
+        file_bytes: seen.map(|seen| seen.figures.file_bytes),
+        wal_bytes: seen.map(|seen| seen.figures.wal_bytes),
     }
 }
 
@@ -204,23 +206,27 @@ fn scheduler(app: &App) -> Scheduler {
     }
 }
 
-fn disk(app: &App) -> Disk {
-    let Ok(disk) = statvfs(&app.settings.state_dir) else {
+fn disk(seen: Option<&Seen>, can_write: bool) -> Disk {
+    let Some(disk) = seen.and_then(|seen| seen.disk) else {
         return Disk {
-            status: Health::Degraded,
-            free_bytes: 0,
-            total_bytes: 0,
-            free_inodes: 0,
+            status: Health::Unavailable,
+            free_bytes: None,
+            total_bytes: None,
+            free_inodes: None,
         };
     };
     let block = disk.fragment_size();
     let (free, total) = (disk.blocks_available() * block, disk.blocks() * block);
     let enough = free >= FREE_BYTES && free >= total / FREE_SHARE;
     Disk {
-        status: if enough { Health::Ok } else { Health::Degraded },
-        free_bytes: free,
-        total_bytes: total,
-        free_inodes: disk.files_available(),
+        status: match (enough, can_write) {
+            (true, _) => Health::Ok,
+            (false, true) => Health::Degraded,
+            (false, false) => Health::Unavailable,
+        },
+        free_bytes: Some(free),
+        total_bytes: Some(total),
+        free_inodes: Some(disk.files_available()),
     }
 }
 

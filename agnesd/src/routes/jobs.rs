@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use agnes_store::jobs::JobState;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 use super::List;
 use crate::app::App;
 use crate::error::{Answer, Problem};
-use crate::jobs::NotStarted;
+use crate::jobs::{NotStarted, Slot};
 use crate::request::Asker;
 
 /// A job and its last run.
@@ -45,7 +46,8 @@ pub(crate) struct Shown {
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_finished_at: Option<OffsetDateTime>,
-    /// `success`, `failure`, `timeout`, `interrupted`; null while it runs.
+    /// Of the last run that ended, as every `last_…`: `success`, `degraded` (done, but for what `last_error` says), `failure`,
+    /// `timeout`, `interrupted`. Null: none has ended, or the server ended during it and writes have been held since.
     last_outcome: Option<String>,
     last_error: Option<String>,
     last_took_ms: Option<i64>,
@@ -64,22 +66,32 @@ pub(crate) struct Started {
 /// All jobs.
 #[utoipa::path(get, path = "/api/jobs", responses((status = 200, body = List<Shown>)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<List<Shown>> {
-    let (directory, running) = (app.store.directory(), app.jobs.running());
+    // a slot is there from before a start is written until after its end is: both are looked at in one moment
+    let (slots, directory) = {
+        let slots = app.jobs.slots();
+        (slots.clone(), app.store.directory())
+    };
     let now = agnes_store::clock::now().unix_timestamp();
     let shown = app.jobs.all().iter().map(|spec| {
         let state = directory.job(&spec.name);
         let next = app.jobs.next_at(spec, state.map(AsRef::as_ref), now);
-        let since = running.iter().find(|(name, _)| *name == spec.name);
-        let last = state
-            .map(|s| agnes_store::jobs::JobState::clone(s))
-            .unwrap_or_default();
+        let slot = slots.get(&spec.name);
+        let since = slot.and_then(Slot::running_since);
+        let last = match (slot, state) {
+            (Some(slot), _) => slot.last.clone(),
+            (None, Some(state)) => app
+                .store
+                .kept_job_end(state)
+                .unwrap_or_else(|| JobState::clone(state)),
+            (None, None) => JobState::default(),
+        };
         Shown {
             name: spec.name.clone(),
             schedule: spec.schedule(),
             built_in: spec.is_built_in(),
             target: spec.path().map(str::to_owned),
             running: since.is_some(),
-            running_since: since.map(|(_, at)| *at),
+            running_since: since,
             next_run_at: OffsetDateTime::from_unix_timestamp(next).ok(),
             last_started_at: last.last_started_at,
             last_finished_at: last.last_finished_at,

@@ -20,14 +20,21 @@ const MOST_READ: usize = 64 * 1024;
 /// As servers see who calls.
 const AGENT: &str = concat!("agnesd-jobs/", env!("CARGO_PKG_VERSION"));
 
+/// How the work of a run was done.
+pub(super) enum Done {
+    Whole,
+    /// Done, but for this.
+    But(String),
+}
+
 /// Does it once.
 ///
 /// # Errors
 /// Why it failed, in words that may be shown.
-pub(super) async fn perform(app: &App, router: &Router, act: &Act) -> Result<(), String> {
-    match act {
+pub(super) async fn perform(app: &App, router: &Router, act: &Act) -> Result<Done, String> {
+    let done = match act {
+        Act::Expire => return expire(app).await,
         Act::Checkpoint => app.store.checkpoint().await.map_err(|e| e.to_string()),
-        Act::Expire => expire(app).await,
         Act::AuditHead => {
             app.store.log_audit_head();
             app.store
@@ -40,19 +47,28 @@ pub(super) async fn perform(app: &App, router: &Router, act: &Act) -> Result<(),
             JobTarget::Path(path) => inside(app, router, path, job.method).await,
             JobTarget::Url(url) => outside(app, url, job).await,
         },
-    }
+    };
+    done.map(|()| Done::Whole)
 }
 
-async fn expire(app: &App) -> Result<(), String> {
+async fn expire(app: &App) -> Result<Done, String> {
     let removed = app.store.expire().await.map_err(|e| e.to_string())?;
     tracing::debug!(removed, "expired sessions and links are gone");
     let keep_days = app.settings.audit.keep_days;
     let expired = app.store.expire_audit(keep_days).await;
-    expired.map(drop).map_err(|e| format!("audit: {e}"))
+    let expired = expired.map_err(|e| format!("audit: {e}"))?;
+    Ok(match expired.witness_behind {
+        None => Done::Whole,
+        Some(why) => Done::But(format!(
+            "{} audit rows up to {} expired and are anchored; audit.head does not say so yet and is tried again: {why}",
+            expired.rows, expired.through_seq
+        )),
+    })
 }
 
 async fn self_check(app: &App) -> Result<(), String> {
-    let figures = app.store.figures();
+    let seen = app.look().await;
+    let figures = seen.ok_or("the disk does not answer")?.figures;
     app.metrics.wal_bytes(figures.wal_bytes);
     if !app.can_write().await {
         return Err("a write was tried and failed".to_owned());

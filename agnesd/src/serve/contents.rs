@@ -1,7 +1,8 @@
 //! What the server serves from: the store, opened, kept up and closed.
 //!
 //! Always true: the store is open before anything is announced; what is buffered is written every few seconds and before the
-//! end; a stop that could not fold the WAL in says so and exits 1 (S05).
+//! end; a stop that could not fold the WAL in says so and exits 1 (S05), and so does one because the engine gave the database
+//! up.
 //!
 //! Does not: open files itself (`agnes-store` does).
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agnes_config::Settings;
-use agnes_store::audit::{Event, Origin};
+use agnes_store::audit::{Event, Origin, Outcome};
 use agnes_store::{Observer, OpenError, Options, Store};
 
 use super::Failed;
@@ -56,7 +57,11 @@ pub(super) async fn open(
     seed(&app)
         .await
         .map_err(|why| Failed::new(format!("seed the store: {why}")))?;
-    tell_recovery(&app, &state_dir).await?;
+    if let Err(why) = tell_recovery(&app, &state_dir).await {
+        tracing::error!(
+            "store: the note of an accepted loss is not in the audit log yet, the next start tries again: {why}"
+        );
+    }
     warn(&app);
     Ok(Arc::new(app))
 }
@@ -91,22 +96,38 @@ async fn seed(app: &App) -> agnes_store::Result<()> {
     Ok(())
 }
 
-/// That somebody accepted a loss (`agnesd db recover`) becomes a row of the log, and only then is forgotten.
-async fn tell_recovery(app: &App, state_dir: &Path) -> Result<(), Failed> {
-    let failed = |why: String| Failed::new(format!("take up the note of a recovery: {why}"));
-    let Some(note) =
-        agnes_store::take_recovery_note(state_dir).map_err(|e| failed(e.to_string()))?
-    else {
-        return Ok(());
-    };
-    tracing::warn!("store: an operator accepted the loss of a write-ahead log: {note:?}");
-    let event = Event::done("store.recovered", "store")
-        .with("note", serde_json::to_value(&note).unwrap_or_default());
-    app.store
-        .record(Origin::server(), event)
-        .await
-        .map_err(|why| failed(why.to_string()))?;
-    note.acknowledge().map_err(|e| failed(e.to_string()))
+/// That somebody accepted a loss (`agnesd db recover`) becomes a row of the log, and only then is forgotten. A note that
+/// cannot be read is a row too, and is kept aside: it must not stand in the way of a start.
+async fn tell_recovery(app: &App, state_dir: &Path) -> Result<(), String> {
+    let event = Event::done("store.recovered", "store");
+    match agnes_store::take_recovery_note(state_dir) {
+        Ok(None) => Ok(()),
+        Ok(Some(note)) => {
+            tracing::warn!("store: an operator accepted the loss of a write-ahead log: {note:?}");
+            let event = event.with("note", serde_json::to_value(&note).unwrap_or_default());
+            record(app, event).await?;
+            note.acknowledge()
+                .map_err(|e| format!("recovered.json: {e}"))
+        }
+        Err(unreadable) => {
+            tracing::error!(
+                "store: an operator accepted the loss of a write-ahead log, and recovered.json, which says what was lost, cannot be read: {unreadable}"
+            );
+            let event = event
+                .ended(Outcome::Failure)
+                .with("unreadable", unreadable.to_string());
+            record(app, event).await?;
+            let aside = agnes_store::set_recovery_note_aside(state_dir)
+                .map_err(|e| format!("recovered.json: put it aside: {e}"))?;
+            tracing::warn!("store: it is kept as {}", aside.display());
+            Ok(())
+        }
+    }
+}
+
+async fn record(app: &App, event: Event) -> Result<(), String> {
+    let recorded = app.store.record(Origin::server(), event).await;
+    recorded.map_err(|why| why.to_string())
 }
 
 /// The store's work as metrics.
@@ -166,7 +187,9 @@ pub(super) async fn keep_up(app: Arc<App>) {
         for why in written.into_iter().filter_map(Result::err) {
             tracing::warn!("store: buffered writes wait: {why}");
         }
-        app.metrics.wal_bytes(app.store.figures().wal_bytes);
+        if let Some(seen) = app.look().await {
+            app.metrics.wal_bytes(seen.figures.wal_bytes);
+        }
         app.metrics.writes_held(app.store.held().is_some());
     }
 }

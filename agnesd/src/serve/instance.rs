@@ -45,8 +45,9 @@ impl Instance {
             Err((_, errno)) => return Err(failed(errno.into())),
         };
         // for the message of whoever comes second; the lock itself is what counts
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+        let pid = format!("{}\n", std::process::id());
+        lock.write_all(pid.as_bytes())
+            .and_then(|()| lock.set_len(pid.len() as u64))
             .map_err(failed)?;
         let pid_file = state_dir.join("agnesd.pid");
         // we hold the lock, so one that is there names a process that was killed, or by now a stranger
@@ -69,15 +70,20 @@ impl Instance {
                 self.pid_file.display()
             ))
         };
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&part)
-            .map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        put_in_place(&part, &self.pid_file).map_err(failed)
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o644)
+                .open(&part)?;
+            writeln!(file, "{}", std::process::id())?;
+            put_in_place(&part, &self.pid_file)
+        };
+        write().map_err(|e| {
+            let _ = std::fs::remove_file(&part);
+            failed(e)
+        })
     }
 
     /// Removes the pid file, if it is still ours.

@@ -13,7 +13,10 @@
 )]
 
 mod copies;
+mod full;
 mod log;
 mod place;
 mod schema;
+#[path = "../process/small_disk.rs"]
+mod small_disk;
 mod verbs;

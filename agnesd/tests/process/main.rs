@@ -13,11 +13,13 @@
 )]
 
 mod edge;
+mod faults;
 mod hygiene;
 mod pki;
 mod probes;
 mod server;
 mod service;
+mod small_disk;
 mod start;
 mod stop;
 mod systemd;

@@ -7,6 +7,7 @@ mod bootstrap;
 mod client;
 mod control;
 mod credentials;
+mod disk;
 mod jobs;
 mod keys;
 mod limits;

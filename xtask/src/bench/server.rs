@@ -53,6 +53,19 @@ impl Home {
         self.directory.join("data/state")
     }
 
+    /// How long `agnesd audit verify` takes over the whole chain of the stopped server.
+    pub(super) fn audit_verify(&self) -> Result<Duration> {
+        let mut verify = Command::new(&self.agnesd);
+        verify
+            .args(["audit", "verify", "-C"])
+            .arg(&self.directory)
+            .env_clear()
+            .stdin(Stdio::null());
+        let started = Instant::now();
+        command::capture(&mut verify)?;
+        Ok(started.elapsed())
+    }
+
     /// Starts it and waits until it is ready.
     pub(super) fn start(&self) -> Result<Server> {
         let address = free_address()?;

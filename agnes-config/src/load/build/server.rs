@@ -64,7 +64,7 @@ impl Builder {
         let checkpoint_every = self.take(&keys::STORE_CHECKPOINT_EVERY, values::interval);
         Store {
             memory_limit: memory_limit.unwrap_or(512 << 20),
-            threads: self.take(&keys::STORE_THREADS, threads).unwrap_or(2),
+            threads: self.take(&keys::STORE_THREADS, threads).unwrap_or(1),
             checkpoint_every: checkpoint_every.unwrap_or(Duration::from_secs(300)),
         }
     }

@@ -187,3 +187,176 @@ async fn an_older_database_that_was_put_back_is_told_at_the_next_start() {
         "{report:?}"
     );
 }
+
+/// Every finding, with its row.
+fn found(dir: &Path) -> Vec<(Kind, Option<i64>)> {
+    let report = verify(&options(dir), &dir.join(DATABASE), dir).unwrap();
+    let findings = report.findings.iter();
+    findings.map(|found| (found.kind, found.seq)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_of_the_rows_has_exactly_its_finding() {
+    let last = {
+        let dir = log().await;
+        let report = verify(&options(dir.path()), &dir.path().join(DATABASE), dir.path()).unwrap();
+        report.last_seq.unwrap()
+    };
+    let forged = "repeat('0', 64)";
+    for (what, sql, wanted) in [
+        (
+            "edited metadata",
+            "UPDATE audit SET metadata = '{\"a\":1}' WHERE seq = 7".to_owned(),
+            vec![(Kind::Edited, Some(7))],
+        ),
+        (
+            "an edit and a hash that fits nothing: the next row no longer follows",
+            format!("UPDATE audit SET actor = 'x', hash = {forged} WHERE seq = 7"),
+            vec![(Kind::Edited, Some(7)), (Kind::Edited, Some(8))],
+        ),
+        (
+            "two rows out of the middle",
+            "DELETE FROM audit WHERE seq IN (9, 10)".to_owned(),
+            vec![(Kind::Missing, Some(9))],
+        ),
+        (
+            "a number twice",
+            "INSERT INTO audit SELECT * FROM audit WHERE seq = 9".to_owned(),
+            vec![(Kind::Unexpected, Some(9))],
+        ),
+        (
+            "two rows that changed places",
+            "UPDATE audit SET seq = 29 - seq WHERE seq IN (14, 15)".to_owned(),
+            vec![(Kind::Edited, Some(14)), (Kind::Edited, Some(15)), (Kind::Edited, Some(16))],
+        ),
+        (
+            "the tail cut: the stored head and the witness both know",
+            "DELETE FROM audit WHERE seq > 15".to_owned(),
+            vec![(Kind::TailCut, Some(16)), (Kind::TailCut, Some(16))],
+        ),
+        (
+            "the tail cut, the head moved along: the witness knows",
+            "DELETE FROM audit WHERE seq > 15; UPDATE audit_head SET seq = 15, hash = (SELECT hash FROM audit WHERE seq = 15)".to_owned(),
+            vec![(Kind::TailCut, Some(16))],
+        ),
+        (
+            "the head alone moved back",
+            "UPDATE audit_head SET seq = 15, hash = (SELECT hash FROM audit WHERE seq = 15)".to_owned(),
+            vec![(Kind::HeadMismatch, Some(last))],
+        ),
+        (
+            "no head",
+            "DELETE FROM audit_head".to_owned(),
+            vec![(Kind::HeadMismatch, Some(last))],
+        ),
+        (
+            "the last row rewritten, head and all",
+            format!("UPDATE audit SET hash = {forged} WHERE seq = {last}; UPDATE audit_head SET hash = {forged}"),
+            vec![(Kind::Edited, Some(last)), (Kind::WitnessMismatch, Some(last))],
+        ),
+        (
+            "all of it",
+            "DELETE FROM audit".to_owned(),
+            vec![(Kind::TailCut, Some(1)), (Kind::TailCut, Some(1))],
+        ),
+    ] {
+        let dir = log().await;
+        tamper(dir.path(), &sql);
+        assert_eq!(found(dir.path()), wanted, "{what}");
+    }
+}
+
+/// A log whose beginning has expired, closed; the last row that went.
+async fn expired() -> (TempDir, i64) {
+    let dir = log().await;
+    serve(dir.path(), async |store| {
+        store.expire_audit(0).await.unwrap();
+        let event = Event::done("test.done", "after");
+        store.record(Origin::server(), event).await.unwrap();
+    })
+    .await;
+    let report = verify(&options(dir.path()), &dir.path().join(DATABASE), dir.path()).unwrap();
+    assert_eq!(report.findings, []);
+    let through = report.expired_through.unwrap();
+    (dir, through)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_of_anchor_and_key_has_exactly_its_finding() {
+    // the anchor removed: the rows that it stands for are missing
+    let (dir, _) = expired().await;
+    tamper(dir.path(), "DELETE FROM audit_anchors");
+    assert_eq!(found(dir.path()), [(Kind::Missing, Some(1))]);
+
+    // moved on, to hide rows: not what was signed
+    let (dir, through) = expired().await;
+    let sql = format!(
+        "DELETE FROM audit WHERE seq = {0}; UPDATE audit_anchors SET through_seq = {0}",
+        through + 1
+    );
+    tamper(dir.path(), &sql);
+    assert!(found(dir.path()).contains(&(Kind::AnchorBad, Some(through + 1))));
+
+    // forged whole, by a key of the forger's own: it fits the rows, and is not this deployment's
+    let (dir, through) = expired().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let forger = SigningKey::load_or_make(&elsewhere.path().join(KEY)).unwrap();
+    let hash: String = {
+        let file = dir.path().join(DATABASE);
+        let connection =
+            attach(&file, Access::ReadOnly, options(dir.path()).limits(), None).unwrap();
+        let sql = "SELECT hash FROM audit_anchors";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let signed = forger.sign(&anchor::text(through, &hash, 1, 0));
+    let sql = format!(
+        "UPDATE audit_anchors SET expired = 1, made_at = '1970-01-01', public_key = '{}', signature = '{}'",
+        signed.public_key, signed.signature
+    );
+    tamper(dir.path(), &sql);
+    assert_eq!(found(dir.path()), [(Kind::AnchorBad, Some(through))]);
+
+    // the key replaced by another: neither the anchor nor the witness is of it
+    let (dir, through) = expired().await;
+    let key = std::fs::read(elsewhere.path().join(KEY)).unwrap();
+    put(&dir.path().join(KEY), &key);
+    let report = verify(&options(dir.path()), &dir.path().join(DATABASE), dir.path()).unwrap();
+    assert_eq!(
+        found(dir.path()),
+        [
+            (Kind::AnchorBad, Some(through)),
+            (Kind::WitnessBad, report.witness_seq)
+        ]
+    );
+
+    // damaged, and removed: told, and what cannot be known then is noted
+    put(&dir.path().join(KEY), &key[..key.len() / 2]);
+    assert_eq!(found(dir.path()), [(Kind::KeyBad, None)]);
+    std::fs::remove_file(dir.path().join(KEY)).unwrap();
+    let report = verify(&options(dir.path()), &dir.path().join(DATABASE), dir.path()).unwrap();
+    assert_eq!(
+        (report.findings.len(), report.notes.len()),
+        (0, 2),
+        "{report:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiry_whose_witness_cannot_be_written_is_done_and_says_so() {
+    let dir = log().await;
+    let in_the_way = dir.path().join("audit.head.part");
+    serve(dir.path(), async |store| {
+        std::fs::create_dir(&in_the_way).unwrap();
+        let expired = store.expire_audit(0).await.unwrap();
+        assert!(expired.rows >= 20, "{expired:?}");
+        let why = expired.witness_behind.clone().unwrap();
+        assert!(why.contains("audit.head"), "{why}");
+        // what is done is not done again
+        let again = store.expire_audit(0).await.unwrap();
+        assert!(again.through_seq > expired.through_seq, "{again:?}");
+        std::fs::remove_dir(&in_the_way).unwrap();
+        store.write_audit_witness().await.unwrap();
+    })
+    .await;
+    assert_eq!(found(dir.path()), []);
+}

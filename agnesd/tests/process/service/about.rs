@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use super::client::{Caller, SCHEDULER, started, started_with};
+use crate::pki::Pki;
 use crate::server::Place;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +29,48 @@ async fn health_in_detail_is_for_whoever_is_signed_in_and_has_every_part() {
         assert_eq!(reply.body["services"]["tls"]["status"], "off");
         assert_eq!(reply.body["services"]["store"]["writes"], "open");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_in_detail_names_the_leaf_that_is_served_and_how_long_it_lasts() {
+    let (place, pki) = (Place::new(), Pki::new());
+    let pair = pki.pair_with(|params| {
+        // whole seconds, as certificates have them
+        params.not_after = (agnes_store::clock::now() + time::Duration::days(60))
+            .replace_nanosecond(0)
+            .unwrap();
+    });
+    place.install(1, &pair);
+    let (mut server, _, admin) = started_with(&place, |command| {
+        command.env("AGNES_TLS_LISTEN", "127.0.0.1:0");
+    })
+    .await;
+    let reply = admin.get("/api/health/detailed").await;
+    let tls = &reply.body["services"]["tls"];
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(tls["status"], "ok", "{reply:?}");
+    assert_eq!(tls["sha256"], pair.sha256.as_str());
+    assert!(
+        (58..=60).contains(&tls["days_left"].as_i64().unwrap()),
+        "{tls}"
+    );
+    assert!(tls["not_after"].is_string(), "{tls}");
+
+    // one that ends soon still serves, and wants a look
+    let soon = pki.pair_with(|params| {
+        params.not_after = agnes_store::clock::now() + time::Duration::days(3);
+    });
+    place.install(2, &soon);
+    server.signal(nix::sys::signal::Signal::SIGUSR1);
+    server.until_logged("SIGUSR1: certificate");
+    let reply = admin.get("/api/health/detailed").await;
+    let tls = &reply.body["services"]["tls"];
+    assert_eq!(
+        (reply.status, &reply.body["status"], &tls["status"]),
+        (200, &json!("degraded"), &json!("degraded")),
+        "{reply:?}"
+    );
+    assert_eq!(tls["sha256"], soon.sha256.as_str());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::client::{ADMIN, Caller, PASSWORD, started, usual};
 use crate::server::{Place, output};
 
-fn run(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn run(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = place.command();
     command.args(arguments);
     let output = output(&mut command);

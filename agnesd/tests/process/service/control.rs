@@ -17,7 +17,10 @@ pub(super) struct Control(Client);
 
 impl Control {
     pub(super) fn of(place: &Place) -> Self {
-        let socket = place.state().join("run/agnesd.sock");
+        Self::at(socket(place))
+    }
+
+    pub(super) fn at(socket: std::path::PathBuf) -> Self {
         Self(Client::builder().unix_socket(socket).build().unwrap())
     }
 

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::client::{ADMIN, Caller, PASSWORD, SCHEDULER, member, started_with, usual};
+use super::control::Control;
 use crate::server::{PATIENCE, Place};
 
 /// Writes the deployment's `agnes.toml`; [`Place::command`] points at this directory.
@@ -32,6 +33,19 @@ async fn until(caller: &Caller, name: &str, outcome: &str) -> Value {
         let job = job(caller, name).await;
         if job["last_outcome"] == outcome {
             return job;
+        }
+        assert!(Instant::now() < end, "{job}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until the job does not run.
+async fn until_idle(caller: &Caller, name: &str) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let job = job(caller, name).await;
+        if job["running"] == false {
+            return;
         }
         assert!(Instant::now() < end, "{job}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -241,4 +255,133 @@ async fn a_job_goes_outside_only_where_it_may_and_shows_only_the_credential_it_w
         "{known}"
     );
     assert!(!server.log().contains("hidden"), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_runs_shows_how_it_went_the_last_time() {
+    let place = Place::new();
+    let (port, requests) = outside(Duration::from_secs(2));
+    toml(
+        &place,
+        &format!(
+            "[[jobs]]\nname = \"slow\"\nschedule = \"daily 03:00\"\nurl = \"http://127.0.0.1:{port}/\"\nretries = 0\n"
+        ),
+    );
+    let (_server, _, admin) = started_with(&place, |command| {
+        command.env("ALLOWED_PRIVATE_NETS", "127.0.0.0/8");
+    })
+    .await;
+    let slow = job(&admin, "slow").await;
+    assert_eq!(slow["last_outcome"], json!(null), "it never ran");
+    let ask = async || admin.post("/api/jobs/slow/run", json!({})).await.status;
+    assert_eq!(ask().await, 202);
+    requests.recv_timeout(PATIENCE).unwrap();
+    let slow = job(&admin, "slow").await;
+    assert_eq!(
+        (
+            &slow["running"],
+            &slow["last_outcome"],
+            &slow["last_started_at"]
+        ),
+        (&json!(true), &json!(null), &json!(null)),
+        "none has ended: {slow}"
+    );
+    let first = until(&admin, "slow", "success").await;
+    assert_eq!(first["running"], false);
+    assert_eq!(ask().await, 202);
+    requests.recv_timeout(PATIENCE).unwrap();
+    let second = job(&admin, "slow").await;
+    assert_eq!(second["running"], true);
+    for field in [
+        "last_outcome",
+        "last_started_at",
+        "last_finished_at",
+        "last_took_ms",
+    ] {
+        assert_eq!(second[field], first[field], "{field}");
+    }
+    let since = second["running_since"].as_str().unwrap();
+    assert!(
+        since > first["last_finished_at"].as_str().unwrap(),
+        "{second}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a12_a_run_that_ends_during_a_hold_keeps_its_outcome_over_a_stop_and_a_kill() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let place = Place::new();
+        let (port, requests) = outside(Duration::from_secs(1));
+        toml(
+            &place,
+            &format!(
+                "[[jobs]]\nname = \"slow\"\nschedule = \"daily 03:00\"\nurl = \"http://127.0.0.1:{port}/\"\nretries = 0\n\n[[jobs]]\nname = \"fails\"\nschedule = \"daily 03:00\"\nurl = \"http://127.0.0.1:1/\"\nretries = 0\n"
+            ),
+        );
+        let private = |command: &mut std::process::Command| {
+            command.env("ALLOWED_PRIVATE_NETS", "127.0.0.0/8");
+        };
+        let (mut server, _, admin) = started_with(&place, private).await;
+        let control = Control::of(&place);
+        assert_eq!(
+            admin.post("/api/jobs/fails/run", json!({})).await.status,
+            202
+        );
+        until(&admin, "fails", "failure").await;
+        assert_eq!(
+            admin.post("/api/jobs/slow/run", json!({})).await.status,
+            202
+        );
+        requests.recv_timeout(PATIENCE).unwrap();
+        let held = control.post("/v1/writes/hold", json!({"id": "u"})).await;
+        assert_eq!(held.0, 200);
+        let ended = until(&admin, "slow", "success").await;
+        assert_eq!(ended["running"], false, "{ended}");
+        let kept = place.state().join("run/job-ends.json");
+        let end = Instant::now() + PATIENCE;
+        while !kept.exists() {
+            assert!(Instant::now() < end, "{}", server.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server.signal(signal);
+        server.wait(PATIENCE);
+
+        let mut server = place.start_with(|command| {
+            usual(command);
+            private(command);
+        });
+        let control = Control::of(&place);
+        // still held: it is not written yet, and known
+        let (_, jobs) = control.get("/v1/jobs").await;
+        let jobs = jobs["items"].as_array().unwrap().clone();
+        let slow = jobs.iter().find(|job| job["name"] == "slow").unwrap();
+        assert_eq!(slow["last_outcome"], "success", "{slow}");
+        let released = control.post("/v1/writes/release", json!({})).await;
+        assert_eq!(released.0, 200);
+        let end = Instant::now() + PATIENCE;
+        while kept.exists() {
+            assert!(Instant::now() < end, "{}", server.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let admin = Caller::of(&server).signed_in(ADMIN, PASSWORD).await;
+        let slow = job(&admin, "slow").await;
+        for field in [
+            "last_outcome",
+            "last_started_at",
+            "last_finished_at",
+            "last_took_ms",
+        ] {
+            assert_eq!(slow[field], ended[field], "{signal}: {field}: {slow}");
+        }
+        assert_eq!(slow["consecutive_failures"], 0, "{slow}");
+        assert_eq!(
+            admin.post("/api/jobs/slow/run", json!({})).await.status,
+            202,
+            "it may run again"
+        );
+        requests.recv_timeout(PATIENCE).unwrap();
+        until_idle(&admin, "slow").await;
+        assert_eq!(admin.audit("job.failed").await.len(), 1, "the other one's");
+        assert_eq!(server.stop(), 0, "{}", server.log());
+    }
 }

@@ -79,3 +79,41 @@ async fn a_clean_stop_leaves_no_write_ahead_log() {
     let wal = place.state().join("system.duckdb.wal");
     assert!(!wal.exists() || fs::metadata(&wal).unwrap().len() == 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_of_a_recovery_that_cannot_be_read_is_told_kept_aside_and_stops_no_start() {
+    let place = Place::new();
+    let (mut server, _, _) = started(&place).await;
+    assert_eq!(server.stop(), 0);
+    let note = place.state().join("recovered.json");
+    fs::write(&note, "{\"at\": \"2026-").unwrap();
+    let mut server = place.start_with(usual);
+    let admin = Caller::of(&server)
+        .signed_in(super::client::ADMIN, super::client::PASSWORD)
+        .await;
+    let rows = admin.audit("store.recovered").await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["outcome"], "failure");
+    assert!(rows[0]["metadata"]["unreadable"].is_string(), "{rows:?}");
+    assert!(
+        server.log().contains("recovered.json") && !note.exists(),
+        "{}",
+        server.log()
+    );
+    let kept: Vec<_> = fs::read_dir(place.state())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.to_string_lossy()
+                .contains("recovered.json.unreadable-")
+        })
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(fs::read_to_string(&kept[0]).unwrap(), "{\"at\": \"2026-");
+    assert_eq!(server.stop(), 0);
+    let server = place.start_with(usual);
+    let admin = Caller::of(&server)
+        .signed_in(super::client::ADMIN, super::client::PASSWORD)
+        .await;
+    assert_eq!(admin.audit("store.recovered").await.len(), 1, "told once");
+}
