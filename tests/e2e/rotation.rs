@@ -404,7 +404,7 @@ fn a03_no_valid_call_is_refused_while_keys_change_under_load() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    ask(&personal)
+                    ask(&personal);
                 }
             });
             scope.spawn(|| {
@@ -435,4 +435,94 @@ fn a03_no_valid_call_is_refused_while_keys_change_under_load() {
     );
     assert!(calls.load(Ordering::Relaxed) > 100);
     assert_eq!(refused.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_value_that_the_running_server_does_not_have_is_found() {
+    let host = Host::new();
+    host.ops(&["secrets", "check"]).exits(0);
+    let path = host.deployment.dir().join(".env");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let old = host.env("SESSION_SECRET").unwrap();
+    let edited = text.replace(&old, &old.chars().rev().collect::<String>());
+    std::fs::write(&path, edited).unwrap();
+    host.ops(&["secrets", "ensure"])
+        .exits(0)
+        .with_outcome("changed");
+    let ran = host.ops(&["secrets", "check"]).exits(10);
+    let finding = &ran.detail("findings")[0];
+    assert_eq!(finding["id"], "secrets.not-in-process");
+    assert_eq!(finding["name"], "SESSION_SECRET");
+}
+
+/// Every process of this host but ours and the server, which read the values from files, and every file of the deployment
+/// that is not one of the places where a secret belongs.
+#[test]
+fn no_secret_is_in_an_argument_an_environment_a_log_or_a_record() {
+    let host = Host::new();
+    host.bootstrap();
+    let mut planted = Vec::new();
+    let stop = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                for process in std::fs::read_dir("/proc").unwrap().flatten() {
+                    for name in ["cmdline", "environ"] {
+                        if let Ok(bytes) = std::fs::read(process.path().join(name)) {
+                            // only what speaks of this deployment, to keep the look small
+                            let text = String::from_utf8_lossy(&bytes).into_owned();
+                            if text.contains(host.deployment.dir().to_str().unwrap()) {
+                                seen.push(text);
+                            }
+                        }
+                    }
+                }
+            }
+            seen
+        });
+        for verb in [
+            &["secrets", "rotate", "jwt"][..],
+            &["secrets", "rotate", "scheduler"],
+            &["secrets", "rotate", "session", "--now"],
+            &["secrets", "ensure"],
+            &["secrets", "list"],
+            &["secrets", "check"],
+        ] {
+            let ran = host.ops(verb);
+            for name in ["JWT_SECRET_KEY", "SCHEDULER_API_TOKEN", "SESSION_SECRET"] {
+                planted.push(host.live(name).unwrap());
+                planted.extend(host.live(&format!("{name}_PREVIOUS")));
+            }
+            for value in &planted {
+                assert!(
+                    !ran.stdout.contains(value) && !ran.stderr.contains(value),
+                    "{verb:?}"
+                );
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        watching.join().unwrap()
+    });
+    assert!(!seen.is_empty(), "no process was looked at");
+    let secrets = host.deployment.state().join("secrets");
+    let files = agnes_e2e::deployment::snapshot(host.deployment.dir());
+    for value in &planted {
+        assert!(seen.iter().all(|text| !text.contains(value.as_str())));
+        assert!(
+            !host
+                .daemon
+                .as_ref()
+                .unwrap()
+                .output()
+                .contains(value.as_str())
+        );
+        for (path, (_, _, bytes)) in &files {
+            let belongs = path.starts_with(&secrets) || path.ends_with(".env");
+            let found = bytes
+                .windows(value.len())
+                .any(|window| window == value.as_bytes());
+            assert!(belongs || !found, "{}", path.display());
+        }
+    }
 }

@@ -394,10 +394,10 @@ fn the_check_names_each_fault_and_a_healthy_host_has_none() {
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o640)).unwrap();
         }),
         ("secrets.short JWT_SECRET_KEY", |d| {
-            replace(d, "JWT_SECRET_KEY", "short")
+            replace(d, "JWT_SECRET_KEY", "short");
         }),
         ("secrets.env-missing SESSION_SECRET", |d| {
-            replace(d, "SESSION_SECRET", "")
+            replace(d, "SESSION_SECRET", "");
         }),
         ("secrets.live-differs SESSION_SECRET", |d| {
             std::fs::remove_file(d.state().join("secrets/live/SESSION_SECRET")).unwrap();
@@ -472,5 +472,54 @@ fn killed_at_every_checkpoint_the_next_run_finishes() {
                 .collect();
             assert!(left.is_empty(), "{number}: {left:?}");
         }
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_leaves_the_old_file_intact() {
+    let traced = std::process::Command::new("strace").arg("-V").output();
+    assert!(
+        traced.is_ok_and(|ran| ran.status.success()),
+        "strace is not installed: cargo xtask components"
+    );
+    // a full disk may say so only when what was written is to reach it
+    for fault in [
+        "fsync:error=ENOSPC:when=1+",
+        "fsync:error=EIO:when=2+",
+        "rename:error=EIO:when=1",
+        "rename:error=ENOSPC:when=2+",
+        "linkat:error=ENOSPC",
+    ] {
+        let deployment = host();
+        ensure(&deployment).exits(0);
+        replace(&deployment, "JWT_SECRET_KEY", EDITED);
+        let before = std::fs::read(env_path(&deployment)).unwrap();
+        let (number, kept) = current(&deployment, "JWT_SECRET_KEY");
+        let inner = deployment.command(&["secrets", "ensure", "--json"]);
+        let mut command = std::process::Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e"]);
+        command.arg(format!("inject={fault}"));
+        command
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .env_clear();
+        for (key, value) in inner.get_envs() {
+            if let Some(value) = value {
+                command.env(key, value);
+            }
+        }
+        let ran = agnes_e2e::deployment::run(command);
+        assert_eq!(ran.code, 1, "{fault}: {}", ran.stderr);
+        let after = std::fs::read(env_path(&deployment)).unwrap();
+        let changed = after != before;
+        assert!(
+            !changed || value(&deployment, "JWT_SECRET_KEY").unwrap() == EDITED,
+            "{fault}"
+        );
+        let now = current(&deployment, "JWT_SECRET_KEY");
+        assert!(now == (number, kept) || now.1 == EDITED, "{fault}");
+        ensure(&deployment).exits(0);
+        all_agree(&deployment);
+        assert_eq!(current(&deployment, "JWT_SECRET_KEY").1, EDITED, "{fault}");
     }
 }

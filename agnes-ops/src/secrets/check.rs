@@ -235,23 +235,30 @@ impl Look<'_> {
             }
             Err(why) => return vec![unchecked(&why.to_string())],
         };
-        let ids: Vec<&str> = state
-            .pointer("/keys/jwt")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let jwt = all.iter().find(|(m, _)| m.name == "JWT_SECRET_KEY");
-        if let Some(secret) = jwt.and_then(|(_, kept)| kept.sound())
-            && ids.first().copied() != Some(key_id(secret).as_str())
-        {
-            self.finding(
-                "secrets.not-in-process",
-                "JWT_SECRET_KEY",
-                "the running server signs with another key",
-                "kill -HUP the server, or agnes-ops secrets rotate jwt",
-            );
+        let generations = state.pointer("/keys/generations");
+        let Some(generations) = generations else {
+            return vec![unchecked(
+                "the running server does not say which keys it has",
+            )];
+        };
+        for (managed, kept) in all {
+            let (Some(secret), Some(listed)) =
+                (kept.sound(), generations.get(short_name(&managed.name)))
+            else {
+                continue;
+            };
+            let in_use = listed.as_array().into_iter().flatten().any(|entry| {
+                let text = |field| entry.get(field).and_then(Value::as_str);
+                text("role") == Some("current") && text("id") == Some(key_id(secret).as_str())
+            });
+            if !in_use {
+                self.finding(
+                    "secrets.not-in-process",
+                    &managed.name,
+                    "the running server has another value",
+                    "send SIGHUP to the server, or restart it",
+                );
+            }
         }
         Vec::new()
     }

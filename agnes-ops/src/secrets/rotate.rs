@@ -176,7 +176,7 @@ impl<'a> Work<'a> {
             )),
             Some(open) if self.options.rollback => self.take_back(&open),
             // a compromise does not wait for what is open: everything before the new value is dead
-            Some(open) if !(self.options.at_once && !open.at_once) => self.go_on(open),
+            Some(open) if !self.options.at_once || open.at_once => self.go_on(open),
             _ => self.begin(),
         }
     }
