@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use agnes_e2e::deployment::{Deployment, Ran};
 use agnes_e2e::ports;
 use agnes_e2e::process::Daemon;
+use agnes_e2e::secret_manager::{Mode, SecretManager};
 use serde_json::{Value, json};
 
 use crate::crash::{checkpoints, chosen, killed_at};
@@ -25,6 +26,10 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
+        Self::with(|deployment| deployment)
+    }
+
+    fn with(more: impl FnOnce(Deployment) -> Deployment) -> Self {
         let address = ports::free_address();
         let deployment = Deployment::new()
             .with("AGNES_RUNTIME", "process")
@@ -32,6 +37,7 @@ impl Host {
             .with("METRICS_ADDR", "")
             .with("AGNES_LIMIT_UNAUTHENTICATED_PER_MIN", "0")
             .with("AGNES_LIMIT_AUTHENTICATED_PER_MIN", "0");
+        let deployment = more(deployment);
         std::fs::create_dir_all(deployment.dir().join("data")).unwrap();
         deployment.ops(&["secrets", "ensure"]).exits(0);
         let daemon = Some(start(&deployment, address));
@@ -525,4 +531,61 @@ fn no_secret_is_in_an_argument_an_environment_a_log_or_a_record() {
             assert!(belongs || !found, "{}", path.display());
         }
     }
+}
+
+#[test]
+fn a_new_value_is_published_and_the_old_one_stays_until_it_is() {
+    let manager = SecretManager::start();
+    manager.add(
+        "example-project",
+        "agnes-jwt",
+        "a-key-that-somebody-made-elsewhere-4711",
+    );
+    let host = Host::with(|deployment| {
+        deployment
+            .with("AGNES_SM_ENDPOINT", manager.endpoint())
+            .with("GOOGLE_CLOUD_PROJECT", "example-project")
+            .toml("[secrets.jwt]\nsource = \"sm://agnes-jwt\"\npublish = \"sm://agnes-jwt\"\n")
+    });
+    assert_eq!(
+        host.live("JWT_SECRET_KEY").unwrap(),
+        "a-key-that-somebody-made-elsewhere-4711"
+    );
+    manager.set(Mode::Forbidden);
+    let ran = host.ops(&["secrets", "rotate", "jwt"]).exits(1);
+    assert_eq!(ran.detail("reason"), "not-published-back");
+    assert!(ran.stderr.contains("secretVersionAdder"), "{}", ran.stderr);
+    host.time_passes("jwt");
+    host.ops(&["secrets", "rotate", "jwt"]).exits(1);
+    manager.set(Mode::Ok);
+    // the source still has the old value, and must not bring it back
+    host.ops(&["secrets", "ensure"])
+        .exits(0)
+        .with_outcome("unchanged");
+    let retired = host.ops(&["secrets", "rotate", "jwt"]).exits(0);
+    assert_eq!(retired.detail("phase"), "retired");
+    let versions = manager.versions("example-project", "agnes-jwt");
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions[1], host.live("JWT_SECRET_KEY").unwrap().as_bytes());
+    host.ops(&["secrets", "ensure"])
+        .exits(0)
+        .with_outcome("unchanged");
+}
+
+#[test]
+fn what_is_only_fetched_is_not_rotated_here() {
+    let manager = SecretManager::start();
+    manager.add(
+        "example-project",
+        "agnes-jwt",
+        "a-key-that-somebody-made-elsewhere-4711",
+    );
+    let host = Host::with(|deployment| {
+        deployment
+            .with("AGNES_SM_ENDPOINT", manager.endpoint())
+            .with("GOOGLE_CLOUD_PROJECT", "example-project")
+            .toml("[secrets.jwt]\nsource = \"sm://agnes-jwt\"\n")
+    });
+    let ran = host.ops(&["secrets", "rotate", "jwt"]).exits(1);
+    assert_eq!(ran.detail("reason"), "fetched");
 }

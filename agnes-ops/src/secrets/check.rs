@@ -182,17 +182,17 @@ impl Look<'_> {
     /// Is a rotation half way?
     fn rotations(&mut self) -> Result<()> {
         let now = self.host.now().unix_timestamp();
-        for (kind, phase, retire_after) in rotate::open(self.host, self.settings)? {
+        for open in rotate::open(self.host, self.settings)? {
             // one that waits for its time is where it should be
-            if phase == "waiting" && now < retire_after {
+            if !open.half_way && now < open.retire_after {
                 continue;
             }
-            let evidence = format!("a rotation is half way: {phase}");
+            let evidence = format!("a rotation is open: {}", open.phase);
             self.finding(
                 "secrets.rotation-open",
-                kind.name(),
+                open.kind.name(),
                 evidence,
-                format!("agnes-ops secrets rotate {}", kind.word()),
+                format!("agnes-ops secrets rotate {}", open.kind.word()),
             );
         }
         Ok(())

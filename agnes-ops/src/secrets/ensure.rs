@@ -57,11 +57,13 @@ pub fn ensure(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Repor
     let mut all = Vec::new();
     let mut damaged = Vec::new();
     let mut missing = Vec::new();
-    let half_way = rotate::half_way(host, settings)?;
+    let open = rotate::open(host, settings)?;
     for managed in catalogue(settings, &env_file) {
-        if half_way.contains(&managed.name.as_str()) {
+        let rotation = open.iter().find(|open| open.kind.name() == managed.name);
+        // one that waits is whole here; its source may still have the old value
+        if rotation.is_some_and(|open| open.half_way || managed.source.is_some()) {
             tracing::warn!(
-                "{}: a rotation is half way; `agnes-ops secrets rotate` finishes it, until then it is left alone",
+                "{}: a rotation is open; `agnes-ops secrets rotate` finishes it, until then it is left alone",
                 managed.name
             );
             continue;

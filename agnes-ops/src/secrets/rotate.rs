@@ -6,11 +6,9 @@
 //!
 //! Does not: wait under the lock: the timer, or the next run, finishes.
 
-use agnes_config::{Secret, Settings};
+use agnes_config::{Provision, Secret, Settings};
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::Value;
 
 use super::Lookup;
 use super::ensure::mint;
@@ -18,12 +16,14 @@ use super::env_file::EnvFile;
 use super::generations::{Current, Generations, Kept};
 use super::live::Live;
 use crate::deployment::Deployment;
+use crate::fetch::{Failure, Fetcher, Reason};
 use crate::host::Host;
 use crate::journal::Journal;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::served::ControlSocket;
 
 mod proof;
+mod report;
 mod rotation;
 mod server;
 pub(super) mod token;
@@ -48,22 +48,32 @@ pub struct Options<'a> {
     pub lookup: Lookup<'a>,
 }
 
-/// The rotations that are open, with how far each is.
-pub(super) fn open(host: &Host, settings: &Settings) -> Result<Vec<(Kind, &'static str, i64)>> {
+/// A rotation that is not finished.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    pub(super) kind: Kind,
+    /// How far it is, in a word.
+    pub(super) phase: &'static str,
+    /// A run was cut off between two states.
+    pub(super) half_way: bool,
+    /// Seconds since 1970; before this it rightly waits.
+    pub(super) retire_after: i64,
+}
+
+/// The rotations that are not finished.
+pub(super) fn open(host: &Host, settings: &Settings) -> Result<Vec<Open>> {
     let mut found = Vec::new();
     for kind in Kind::ALL {
         if let Some(rotation) = journal(settings, kind).read::<Rotation>(host)? {
-            found.push((kind, rotation.phase.word(), rotation.retire_after));
+            found.push(Open {
+                kind,
+                phase: rotation.phase.word(),
+                half_way: rotation.phase != Phase::Waiting,
+                retire_after: rotation.retire_after,
+            });
         }
     }
     Ok(found)
-}
-
-/// The secrets whose files a run that was cut off left between two states.
-pub(super) fn half_way(host: &Host, settings: &Settings) -> Result<Vec<&'static str>> {
-    let open = open(host, settings)?.into_iter();
-    let half_way = open.filter(|(_, phase, _)| *phase != Phase::Waiting.word());
-    Ok(half_way.map(|(kind, ..)| kind.name()).collect())
 }
 
 fn journal(settings: &Settings, kind: Kind) -> Journal {
@@ -83,9 +93,9 @@ pub fn rotate(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Repor
     let kind = match (options.kind, open.as_slice()) {
         (Some(kind), _) => kind,
         (None, []) => return Ok(Report::ok(Outcome::Unchanged, "no rotation is open")),
-        (None, [(kind, ..)]) => *kind,
+        (None, [open]) => open.kind,
         (None, several) => {
-            let words: Vec<&str> = several.iter().map(|(kind, ..)| kind.word()).collect();
+            let words: Vec<&str> = several.iter().map(|open| open.kind.word()).collect();
             return each(deployment, options, several, &words);
         }
     };
@@ -96,7 +106,7 @@ pub fn rotate(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Repor
 fn each(
     deployment: Deployment<'_>,
     options: &Options<'_>,
-    open: &[(Kind, &'static str, i64)],
+    open: &[Open],
     words: &[&str],
 ) -> Result<Report> {
     if options.rollback {
@@ -110,7 +120,7 @@ fn each(
     let (mut worst, mut lines, mut rotations) =
         (Report::ok(Outcome::Unchanged, ""), Vec::new(), Vec::new());
     let mut steps = Vec::new();
-    for (kind, ..) in open {
+    for Open { kind, .. } in open {
         let report = Work::new(deployment, options, *kind)?.run()?;
         let said = report
             .refusal
@@ -134,6 +144,7 @@ fn each(
 struct Work<'a> {
     host: &'a Host,
     settings: &'a Settings,
+    fetcher: &'a Fetcher,
     options: &'a Options<'a>,
     kind: Kind,
     journal: Journal,
@@ -146,9 +157,14 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(deployment: Deployment<'a>, options: &'a Options<'a>, kind: Kind) -> Result<Self> {
-        let Deployment { host, settings, .. } = deployment;
+        let Deployment {
+            host,
+            settings,
+            fetcher,
+        } = deployment;
         let generations = Generations::new(&settings.state_dir);
         Ok(Self {
+            fetcher,
             kept: generations.read(host, kind.name())?,
             journal: journal(settings, kind),
             live: Live::new(&settings.state_dir, settings.server_owner),
@@ -189,6 +205,11 @@ impl<'a> Work<'a> {
                 "agnes-ops secrets ensure",
             ));
         };
+        if let Some(source) = self.fetched_only() {
+            let what = format!("it is fetched from {source}; nothing was touched");
+            let hint = "rotate it at its source, or name that place as publish too";
+            return Ok(self.refuse("fetched", &what, hint));
+        }
         let (new, now) = (self.kept.newest + 1, self.now());
         let rotation = Rotation::begin(self.kind, number, new, self.options.at_once, now);
         if self.options.dry_run {
@@ -246,13 +267,19 @@ impl<'a> Work<'a> {
             return self.undo(&rotation, why);
         }
         self.done("prove".to_owned());
+        rotation.phase = Phase::Waiting;
+        rotation.retire_after = self.now() + self.kind.longest_life_secs();
+        self.journal.write(self.host, &rotation)?;
+        if let Err(failure) = self.publish(&mut rotation) {
+            let mut report = self.report(&rotation, "waiting", &proof, Outcome::Changed);
+            report.exit = Exit::Failed;
+            report.refusal = Some(self.unpublished(&failure));
+            return Ok(report);
+        }
         if rotation.at_once {
             self.journal.close(self.host)?;
             return Ok(self.report(&rotation, "retired", &proof, Outcome::Changed));
         }
-        rotation.phase = Phase::Waiting;
-        rotation.retire_after = self.now() + self.kind.longest_life_secs();
-        self.journal.write(self.host, &rotation)?;
         Ok(self.report(&rotation, "waiting", &proof, Outcome::Changed))
     }
 
@@ -368,8 +395,69 @@ impl<'a> Work<'a> {
         Ok(report)
     }
 
+    /// Where this secret comes from, when nothing made here would get there.
+    fn fetched_only(&self) -> Option<String> {
+        let provision = self.provision()?;
+        let source = provision.source.as_ref()?;
+        provision.publish.is_none().then(|| source.to_string())
+    }
+
+    fn provision(&self) -> Option<&'a Provision> {
+        let named = |provision: &&Provision| provision.name == self.kind.name();
+        self.settings.provisions.iter().find(named)
+    }
+
+    /// Tells the new value where `publish` says, once.
+    fn publish(&mut self, rotation: &mut Rotation) -> Result<(), Failure> {
+        let to = self
+            .provision()
+            .and_then(|provision| provision.publish.as_ref());
+        if let Some(url) = to
+            && !rotation.published
+        {
+            let value = self.value(rotation.new).map_err(|why| Failure {
+                reason: Reason::Malformed,
+                url: url.to_string(),
+                message: format!("{why:#}"),
+                hint: None,
+            })?;
+            let version = self.fetcher.publish(url, value.expose().as_bytes())?;
+            self.done(format!("publish {version}"));
+        }
+        rotation.published = true;
+        // tried again, it would only make one more version of the same value
+        if let Err(why) = self.journal.write(self.host, rotation) {
+            tracing::warn!("{}: published, not journalled: {why:#}", self.kind.name());
+        }
+        Ok(())
+    }
+
+    fn unpublished(&self, failure: &Failure) -> Refusal {
+        let message = format!(
+            "{}: the new value counts here and is not published to {}: {}; the old one stays, the next run tries again",
+            self.kind.name(),
+            failure.url,
+            failure.message
+        );
+        let refusal = Refusal::new("not-published-back", message);
+        match &failure.hint {
+            Some(hint) => refusal.hint(hint.clone()),
+            None => refusal,
+        }
+    }
+
     /// Retires the old value if nothing needs it any more.
-    fn retire_when_due(&mut self, rotation: Rotation) -> Result<Report> {
+    fn retire_when_due(&mut self, mut rotation: Rotation) -> Result<Report> {
+        // whoever reads it there would otherwise be left with the old one
+        if let Err(failure) = self.publish(&mut rotation) {
+            let refusal = self.unpublished(&failure);
+            let mut report = Report::refused(Exit::Failed, refusal);
+            report.details = self.details(&rotation, "waiting");
+            return Ok(report);
+        }
+        if rotation.at_once {
+            return self.retire(rotation);
+        }
         let left = rotation.retire_after - self.now();
         if left > 0 {
             let message = format!(
@@ -438,98 +526,4 @@ impl<'a> Work<'a> {
     fn done(&mut self, what: String) {
         self.steps.done(what, self.host.instant());
     }
-
-    fn refuse(&self, reason: &str, what: &str, hint: &str) -> Report {
-        let message = format!("{}: {what}", self.kind.name());
-        Report::refused(Exit::Failed, Refusal::new(reason, message).hint(hint))
-    }
-
-    fn planned(&self, rotation: &Rotation) -> Report {
-        let name = self.kind.name();
-        let steps = match rotation.phase {
-            Phase::Staging => vec![
-                format!("make generation {} of {name}", rotation.new),
-                "write live files and .env".to_owned(),
-                "tell the server".to_owned(),
-                "prove".to_owned(),
-            ],
-            Phase::Waiting | Phase::Retiring => vec![
-                format!("take generation {} away", rotation.old),
-                "tell the server".to_owned(),
-                "prove".to_owned(),
-            ],
-        };
-        let text: Vec<String> = steps.iter().map(|step| format!("would {step}")).collect();
-        let mut report = Report::ok(Outcome::Unchanged, text.join("\n"));
-        report.details = self.details(rotation, rotation.phase.word());
-        report.steps = steps.into_iter().map(Step::planned).collect();
-        report
-    }
-
-    fn deferred(
-        &mut self,
-        rotation: &Rotation,
-        reason: &str,
-        message: String,
-        callers: &[Value],
-    ) -> Report {
-        let mut report = Report::refused(Exit::Deferred, Refusal::new(reason, message));
-        report.details = self.details(rotation, "waiting");
-        report.detail("not_moved", callers)
-    }
-
-    fn report(
-        &mut self,
-        rotation: &Rotation,
-        phase: &str,
-        proof: &Proof,
-        outcome: Outcome,
-    ) -> Report {
-        let name = self.kind.name();
-        let text = match phase {
-            "waiting" => format!(
-                "{name}: generation {} signs, generation {} is still accepted until {}",
-                rotation.new,
-                rotation.old,
-                stamp(rotation.retire_after)
-            ),
-            _ => format!(
-                "{name}: generation {} counts, generation {} is refused",
-                rotation.new, rotation.old
-            ),
-        };
-        let text = format!("{text}; {}", proof.sentence());
-        let mut report = Report::ok(outcome, text);
-        report.details = self.details(rotation, phase);
-        report.details.insert("proof".to_owned(), proof.to_json());
-        if rotation.at_once {
-            report
-                .details
-                .insert("invalidated".to_owned(), json!([self.kind.signs()]));
-        }
-        let steps = std::mem::replace(&mut self.steps, Steps::begin(self.host.instant()));
-        report.steps = steps.into_vec();
-        report
-    }
-
-    fn details(&self, rotation: &Rotation, phase: &str) -> serde_json::Map<String, Value> {
-        let Value::Object(details) = json!({
-            "secret": self.kind.name(),
-            "phase": phase,
-            "old_generation": rotation.old,
-            "new_generation": rotation.new,
-            "at_once": rotation.at_once,
-            "rollback": rotation.value_of.is_some(),
-            "started_at": stamp(rotation.started_at),
-            "retire_after": stamp(rotation.retire_after),
-        }) else {
-            return serde_json::Map::new();
-        };
-        details
-    }
-}
-
-fn stamp(secs: i64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.format(&Rfc3339).unwrap_or_default()
 }

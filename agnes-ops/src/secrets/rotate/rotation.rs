@@ -100,6 +100,9 @@ pub(super) struct Rotation {
     pub(super) value_of: Option<u64>,
     /// Seconds since 1970.
     pub(super) started_at: i64,
+    /// The new value stands where `publish` says; also when nothing says so.
+    #[serde(default)]
+    pub(super) published: bool,
     /// Seconds since 1970; not before this the old one is retired.
     pub(super) retire_after: i64,
 }
@@ -114,6 +117,7 @@ impl Rotation {
             new,
             at_once,
             value_of: None,
+            published: false,
             started_at: now,
             retire_after: now + kind.longest_life_secs(),
         }
