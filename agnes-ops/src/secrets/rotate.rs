@@ -257,9 +257,13 @@ impl<'a> Work<'a> {
         self.journal.write(self.host, &rotation)?;
         let (old, new) = self.put(&rotation)?;
         let proof = match &server {
-            Server::Absent => Proof::nobody_to_ask(),
+            Server::Absent => {
+                self.tell_callers(&rotation, &old, &new)?;
+                Proof::nobody_to_ask()
+            }
             Server::Running(socket) => {
                 self.tell(socket)?;
+                self.tell_callers(&rotation, &old, &new)?;
                 proof::of_staging(socket, &rotation, &old, &new, before.as_ref(), self.now())
             }
         };
@@ -283,7 +287,7 @@ impl<'a> Work<'a> {
         Ok(self.report(&rotation, "waiting", &proof, Outcome::Changed))
     }
 
-    /// Files of a rotation: after it whoever reads them again accepts the new value, and the old one unless it must not be.
+    /// The server's files: after it whoever reads them again accepts the new value, and the old one unless it must not be.
     fn put(&mut self, rotation: &Rotation) -> Result<(Secret, Secret)> {
         let (host, name) = (self.host, self.kind.name());
         let old = self.value(rotation.old)?;
@@ -312,10 +316,18 @@ impl<'a> Work<'a> {
             self.live.put(host, &previous, &old)?;
             self.live.put(host, name, &new)?;
         }
-        let beside = if rotation.at_once { "" } else { old.expose() };
-        self.write_env(&[(name, new.expose()), (&previous, beside)])?;
-        self.done("write live files and .env".to_owned());
+        self.done("write live files".to_owned());
         Ok((old, new))
+    }
+
+    /// Side-cars read `.env`: a token that stands there before the server knows it would be refused.
+    fn tell_callers(&mut self, rotation: &Rotation, old: &Secret, new: &Secret) -> Result<()> {
+        let name = self.kind.name();
+        let beside = if rotation.at_once { "" } else { old.expose() };
+        let previous = format!("{name}_PREVIOUS");
+        self.write_env(&[(name, new.expose()), (&previous, beside)])?;
+        self.done("write .env".to_owned());
+        Ok(())
     }
 
     fn write_env(&self, pairs: &[(&str, &str)]) -> Result<()> {
@@ -359,9 +371,13 @@ impl<'a> Work<'a> {
         self.journal.write(self.host, &back)?;
         let (old, new) = self.put(&back)?;
         let proof = match self.server()? {
-            Server::Absent => Proof::nobody_to_ask(),
+            Server::Absent => {
+                self.tell_callers(&back, &old, &new)?;
+                Proof::nobody_to_ask()
+            }
             Server::Running(socket) => {
                 let told = server::tell(&socket);
+                self.tell_callers(&back, &old, &new)?;
                 match told {
                     Ok(()) => proof::of_staging(&socket, &back, &old, &new, None, self.now()),
                     Err(untold) => Proof::failing(untold.to_string()),

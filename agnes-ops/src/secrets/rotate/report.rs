@@ -24,8 +24,9 @@ impl Work<'_> {
         let steps = match rotation.phase {
             Phase::Staging => vec![
                 format!("make generation {} of {name}", rotation.new),
-                "write live files and .env".to_owned(),
+                "write live files".to_owned(),
                 "tell the server".to_owned(),
+                "write .env".to_owned(),
                 "prove".to_owned(),
             ],
             Phase::Waiting | Phase::Retiring => vec![
