@@ -58,6 +58,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`[audit]`", "audit"),
     ("`[store]`", "store"),
     ("`[[jobs]]`", "jobs"),
+    ("`[secrets.NAME]`", "provisions"),
     ("Secrets", "secrets"),
 ];
 
@@ -68,6 +69,7 @@ fn section(key: &Key) -> &'static str {
     match key.toml.map(|path| path.split_once('.')) {
         Some(Some((table, _))) => table,
         _ if key.kind == Kind::Jobs => "jobs",
+        _ if key.kind == Kind::Secrets => "provisions",
         _ => "",
     }
 }
@@ -86,7 +88,7 @@ fn row(key: &Key) -> String {
     };
     let default = match key.kind {
         Kind::Reload => "see below".to_owned(),
-        Kind::Jobs => "none; see below".to_owned(),
+        Kind::Jobs | Kind::Secrets => "none; see below".to_owned(),
         _ => key.default.map_or("not set".to_owned(), code),
     };
     let readers = key.readers.join(", ");
@@ -122,7 +124,7 @@ From low to high; a higher layer replaces what a lower one says:
 An empty value counts as not set, in every layer; only an empty `METRICS_ADDR` says something (no metrics). A relative path starts at the deployment's directory. A file that does
 not exist is fine; one that cannot be read or does not parse stops the program with exit code 78 and nothing touched, and
 every problem of every file is listed in one go as `file:line: key: what is wrong (what is expected)`. What is wrong for
-the server alone (keys that can be guessed, credentials of jobs that are missing) stops `agnesd` in the same way, and is a
+the server alone (keys that can be guessed, files of secrets that cannot be read, credentials of jobs that are missing) stops `agnesd` in the same way, and is a
 warning for `agnes-ops`, which goes on looking after the certificates.
 
 `agnes-ops config show` prints every key with its value and where it came from; secrets as `<set, 64 chars>`, URLs without
@@ -181,6 +183,23 @@ name = "nightly-report"
 schedule = "daily 03:00"
 url = "https://reports.example.com/run"
 token_env = "REPORTS_TOKEN"
+```
+
+## `[secrets.NAME]`
+
+Where `agnes-ops secrets ensure` fetches a secret from, and where a rotation tells a new one. `NAME` is the secret's name in
+`.env`; `jwt`, `session` and `scheduler` mean the server's own. The tables of a drop-in stand beside those of `agnes.toml`;
+one of the same name replaces it. `NAME = "sm://secret"` alone says its source.
+
+| field | meaning | default |
+|---|---|---|
+| `source` | an `https`, `sm`, `gs` or `file` URL; the newline at its end is not part of the secret | the server's own are made on the host |
+| `required` | `true`: one that was never fetched is a failure | `true` |
+| `publish` | an `sm://` URL without a version: a rotation makes a new version there | not published |
+
+```toml
+[secrets.DATA_SOURCE_TOKEN]
+source = "sm://agnes-data-source-token"
 ```
 
 ## Secrets

@@ -143,6 +143,8 @@ pub enum Kind {
     Memory,
     /// `[[jobs]]`.
     Jobs,
+    /// `[secrets.NAME]`.
+    Secrets,
     /// A text that is never shown.
     Secret,
 }
@@ -188,6 +190,7 @@ impl Kind {
             Self::Count => "a whole number",
             Self::Memory => "a whole number and a unit such as 512MiB or 2GiB",
             Self::Jobs => "[[jobs]] tables with name, schedule and path or url",
+            Self::Secrets => "[secrets.NAME] tables with source, required and publish",
             Self::Secret => "a text",
         }
     }
@@ -339,6 +342,16 @@ pub static GCS_ENDPOINT: Key = Key::new(
 /// `GOOGLE_CLOUD_PROJECT`
 pub static GOOGLE_PROJECT: Key = Key::new(Kind::Project, OPS, "The project of `sm://` URLs that name none. Not set: the metadata server's, on a Google machine.").env("GOOGLE_CLOUD_PROJECT").toml("fetch.google_project")
 .example("example-project");
+/// `AGNES_SERVER_OWNER`
+pub static SERVER_OWNER: Key = Key::new(Kind::Owner, OPS, "Whom the server runs as: the owner of the files in `$STATE_DIR/secrets/live`. Not set: with runtime compose 999:999, the user of the image; else whoever runs agnes-ops.").env("AGNES_SERVER_OWNER").toml("server.owner")
+.example("999:999");
+/// `[secrets.NAME]`
+pub static SECRETS: Key = Key::new(
+    Kind::Secrets,
+    OPS,
+    "Where secrets are fetched from, and where new ones are told.",
+)
+.toml("secrets");
 /// The table, in the order in which people see it.
 pub static KEYS: &[&Key] = &[
     &CONFIG_VERSION,
@@ -379,6 +392,8 @@ pub static KEYS: &[&Key] = &[
     &STORE_THREADS,
     &STORE_CHECKPOINT_EVERY,
     &JOBS,
+    &SERVER_OWNER,
+    &SECRETS,
     &JWT_SECRET_KEY,
     &JWT_SECRET_KEY_PREVIOUS,
     &SESSION_SECRET,

@@ -20,7 +20,8 @@ pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{
     Audit, CaddyTarget, Domain, Fetch, FileOwner, Job, JobTarget, KeyType, Keys, Limits, Method,
-    MetricsListen, ProcessTarget, ReloadWay, RestartTarget, Runtime, Secrets, ServedAddress,
-    Server, Settings, Signal, Store, Tls,
+    MetricsListen, ProcessTarget, Provision, ReloadWay, RestartTarget, Runtime, Secrets,
+    ServedAddress, Server, Settings, Signal, Store, Tls,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
+pub use values::soundness::against_key;

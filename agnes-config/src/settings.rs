@@ -16,6 +16,10 @@ pub use server::{
     Audit, Job, JobTarget, Keys, Limits, Method, MetricsListen, Secrets, Server, Store,
 };
 
+mod provision;
+
+pub use provision::Provision;
+
 /// Everything one deployment was configured to be.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -37,6 +41,10 @@ pub struct Settings {
     pub server: Server,
     /// Keys and shared secrets.
     pub secrets: Secrets,
+    /// `[secrets.NAME]`, by name: where secrets come from and go to.
+    pub provisions: Vec<Provision>,
+    /// `AGNES_SERVER_OWNER`: whose the files in `$STATE_DIR/secrets/live` are; `None`: whoever runs the command.
+    pub server_owner: Option<FileOwner>,
     /// How often one caller may ask.
     pub limits: Limits,
     /// The audit log.

@@ -15,6 +15,7 @@ use crate::source_url::SourceUrl;
 pub(crate) mod entry;
 pub(crate) mod job;
 pub(crate) mod network;
+pub(crate) mod provision;
 pub(crate) mod reload;
 pub(crate) mod soundness;
 pub(crate) mod subject;

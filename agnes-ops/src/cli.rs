@@ -15,7 +15,7 @@ Exit codes:
   1    failed    did not get there, or rolled back; the host is as before, or as the message says
   2    usage     the command line is wrong; the host is untouched
   10   drift     only from check and status: there is work or a finding
-  75   deferred  another run holds the lock; the next tick retries
+  75   deferred  another run holds the lock, or something has to pass first; the next tick retries
   78   config    settings are invalid; all of them are listed with file:line
   100  degraded  the way back failed too; the message says how the host was left
 
@@ -65,6 +65,9 @@ pub enum Command {
     /// Certificates.
     #[command(subcommand)]
     Tls(Tls),
+    /// Secrets: made or fetched once, told to the server and to Compose.
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Fetch one URL (https, sm, gs, file) as `tls rotate` would.
     Fetch(Fetch),
     /// The configuration, with where each value comes from.
@@ -115,6 +118,55 @@ pub enum Tls {
     },
 }
 
+/// `secrets …`
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Make what is missing, keep what is there, fetch what has a source, and write .env.
+    Ensure {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Each secret with its source, length, age, when it is due and who reads it; never a value.
+    List,
+    /// Put a new value beside the old one, prove both, and take the old one away when nothing needs it any more. Without a
+    /// name: go on with what is open, as the timer does.
+    Rotate {
+        /// Which secret.
+        #[arg(
+            value_enum,
+            value_name = "jwt|session|scheduler",
+            required_if_eq("now", "true")
+        )]
+        secret: Option<Rotated>,
+        /// The old value is compromised: refuse it at once.
+        #[arg(long, conflicts_with_all = ["rollback", "wait"])]
+        now: bool,
+        /// Stay until the old value is retired; the lock is not held meanwhile.
+        #[arg(long, conflicts_with = "rollback")]
+        wait: bool,
+        /// Take back a rotation whose old value has not been retired.
+        #[arg(long)]
+        rollback: bool,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Short, guessable, shared, overdue, readable by others, not in use; change nothing. Exit 0 or 10.
+    Check,
+}
+
+/// What `secrets rotate` rotates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rotated {
+    /// JWT_SECRET_KEY.
+    Jwt,
+    /// SESSION_SECRET.
+    Session,
+    /// SCHEDULER_API_TOKEN.
+    Scheduler,
+}
+
 /// `fetch URL`
 #[derive(Debug, Args)]
 pub struct Fetch {
@@ -163,6 +215,10 @@ impl Command {
             Command::Tls(Tls::Csr { .. }) => "tls csr",
             Command::Tls(Tls::Inspect { .. }) => "tls inspect",
             Command::Tls(Tls::Reload { .. }) => "tls reload",
+            Command::Secrets(Secrets::Ensure { .. }) => "secrets ensure",
+            Command::Secrets(Secrets::List) => "secrets list",
+            Command::Secrets(Secrets::Check) => "secrets check",
+            Command::Secrets(Secrets::Rotate { .. }) => "secrets rotate",
             Command::Fetch(_) => "fetch",
             Command::Config(Config::Show) => "config show",
             Command::Config(Config::Check) => "config check",
@@ -184,6 +240,7 @@ impl Command {
         match self {
             Command::Up { dry_run }
             | Command::Down { dry_run }
+            | Command::Secrets(Secrets::Ensure { dry_run } | Secrets::Rotate { dry_run, .. })
             | Command::Tls(
                 Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },
             ) => !dry_run,

@@ -11,10 +11,11 @@ use agnes_config::SourceUrl;
 use anyhow::Result;
 
 use crate::cli::{Fetch, Kind};
+use crate::deployment::Deployment;
 use crate::fetch::Fetched;
 use crate::host::{Entry, Host};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
-use crate::tls::{Deployment, PrivateKey, check_certificates};
+use crate::tls::{PrivateKey, check_certificates};
 
 /// Fetches and installs.
 ///

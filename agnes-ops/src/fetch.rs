@@ -189,6 +189,43 @@ impl Fetcher {
         })
     }
 
+    /// Adds a version to the secret of an `sm://` URL; the name of the version. Not tried again: nobody knows whether an attempt
+    /// that had no answer made one.
+    ///
+    /// # Errors
+    /// [`Failure`], within `timeout`; `unsupported-scheme` for any other URL.
+    pub(crate) fn publish(&self, url: &SourceUrl, value: &[u8]) -> Result<String, Failure> {
+        let SourceUrl::SecretManager {
+            project, secret, ..
+        } = url
+        else {
+            return Err(Failure {
+                reason: Reason::UnsupportedScheme,
+                url: url.to_string(),
+                message: "nothing is published there; use sm://".to_owned(),
+                hint: None,
+            });
+        };
+        let published = self.wait(async {
+            let options = &self.options;
+            let client = self
+                .secret_manager
+                .get_or_try_init(|| secret_manager::client(options))
+                .await?;
+            let adding = client.add(options, project.as_deref(), secret, value);
+            match tokio::time::timeout_at(self.deadline(), adding).await {
+                Ok(added) => added,
+                Err(_) => Err(Refusal::new(Reason::Transient, "no answer in time")),
+            }
+        });
+        published.map_err(|refusal| Failure {
+            reason: refusal.reason,
+            url: url.to_string(),
+            message: refusal.what,
+            hint: refusal.hint,
+        })
+    }
+
     async fn fetch_https(
         &self,
         url: &reqwest::Url,

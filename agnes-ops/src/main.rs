@@ -3,12 +3,14 @@
 mod cli;
 mod compose;
 mod config;
+mod deployment;
 mod download;
 mod fetch;
 mod host;
 mod journal;
 mod outcome;
 mod run;
+mod secrets;
 mod served;
 mod status;
 mod tls;

@@ -8,15 +8,20 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agnes_config::{Loaded, Settings, load};
 use serde_json::Value;
 
 use crate::cli::{self, Cli, Command};
+use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
-use crate::{config, download, status, tls, up};
+use crate::{config, download, secrets, status, tls, up};
+
+/// How often `secrets rotate --wait` looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the process was started with.
 #[derive(Debug, Default)]
@@ -137,12 +142,44 @@ fn dispatch(
         }
     }
     let fetcher = Fetcher::new(fetch_options(settings, environment));
-    let deployment = tls::Deployment {
+    let deployment = Deployment {
         host,
         settings,
         fetcher: &fetcher,
     };
-    command(cli, environment, deployment).unwrap_or_else(|error| failed(&cli.command, &error))
+    let run = || {
+        command(cli, environment, deployment).unwrap_or_else(|error| failed(&cli.command, &error))
+    };
+    let mut report = run();
+    if matches!(
+        &cli.command,
+        Command::Secrets(cli::Secrets::Rotate {
+            wait: true,
+            dry_run: false,
+            ..
+        })
+    ) {
+        while let Some(pause) = waits(&report) {
+            // no lock is held while nothing happens
+            *held = None;
+            host.sleep(pause);
+            report = match lock(host, dir, name) {
+                Ok(lock) => {
+                    *held = Some(lock);
+                    run()
+                }
+                Err(_) => report,
+            };
+        }
+    }
+    report
+}
+
+/// How long to wait before a rotation is gone on with; `None`: it is not waiting.
+fn waits(report: &Report) -> Option<Duration> {
+    let going_on = matches!(report.exit, Exit::Ok | Exit::Deferred);
+    let waiting = report.details.get("phase").and_then(Value::as_str) == Some("waiting");
+    (going_on && waiting).then_some(LOOK_AGAIN)
 }
 
 fn no_directory(dir: &Path) -> Report {
@@ -179,9 +216,9 @@ fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
 fn command(
     cli: &Cli,
     environment: &Environment,
-    deployment: tls::Deployment<'_>,
+    deployment: Deployment<'_>,
 ) -> anyhow::Result<Report> {
-    let tls::Deployment { host, settings, .. } = deployment;
+    let Deployment { host, settings, .. } = deployment;
     let last_rotation = last_record(host, settings, "tls-rotate");
     let memory = last_rotation
         .as_ref()
@@ -201,6 +238,7 @@ fn command(
         }
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
+        Command::Secrets(verb) => secrets(verb, environment, deployment),
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {
             dry_run,
@@ -230,6 +268,47 @@ fn command(
         Command::Config(_) | Command::Tls(cli::Tls::Inspect { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }
+    }
+}
+
+fn secrets(
+    verb: &cli::Secrets,
+    environment: &Environment,
+    deployment: Deployment<'_>,
+) -> anyhow::Result<Report> {
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    match verb {
+        cli::Secrets::Ensure { dry_run } => {
+            let last = last_record(deployment.host, deployment.settings, "secrets-ensure");
+            let options = secrets::EnsureOptions {
+                dry_run: *dry_run,
+                lookup: &lookup,
+                memory: last.as_ref().and_then(|record| record.get("memory")),
+            };
+            secrets::ensure(deployment, &options)
+        }
+        cli::Secrets::Rotate {
+            secret,
+            now,
+            rollback,
+            dry_run,
+            ..
+        } => {
+            let options = secrets::RotateOptions {
+                kind: secret.map(|secret| match secret {
+                    cli::Rotated::Jwt => secrets::RotateKind::Jwt,
+                    cli::Rotated::Session => secrets::RotateKind::Session,
+                    cli::Rotated::Scheduler => secrets::RotateKind::Scheduler,
+                }),
+                at_once: *now,
+                rollback: *rollback,
+                dry_run: *dry_run,
+                lookup: &lookup,
+            };
+            secrets::rotate(deployment, &options)
+        }
+        cli::Secrets::List => secrets::list(deployment, &lookup),
+        cli::Secrets::Check => secrets::check(deployment, &lookup),
     }
 }
 

@@ -1,8 +1,10 @@
-//! What is served now: one TLS handshake, looked at from outside.
+//! What is served now: one TLS handshake, looked at from outside, and what the server says of itself (`control`).
 //!
 //! Always true: whatever certificate is presented is taken and reported; trust is not this module's question.
 //!
 //! Does not: send a byte after the handshake.
+
+mod control;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -13,6 +15,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+
+pub use control::{ControlSocket, NoAnswer};
 
 /// What a handshake found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use agnes_config::{Runtime, Settings};
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::deployment::Deployment;
 use crate::host::Host;
 use crate::outcome::{Exit, Outcome, Report};
-use crate::tls::{self, Deployment, Finding, Survey};
+use crate::tls::{self, Finding, Survey};
 use crate::up;
 
 /// Looks at the deployment.

@@ -29,35 +29,21 @@ pub use inspect::inspect;
 pub use key::PrivateKey;
 pub use rotate::{Options as RotateOptions, ProofTime, rotate};
 
-use crate::fetch::Fetcher;
-use crate::host::Host;
+use crate::deployment::Deployment;
 use crate::outcome::{Exit, Outcome, Refusal, Report};
 use generations::Store;
 use request::Identity;
 
-/// What every command works on.
-#[derive(Clone, Copy)]
-pub struct Deployment<'a> {
-    /// The host.
-    pub host: &'a Host,
-    /// The settings.
-    pub settings: &'a Settings,
-    /// The way to the sources.
-    pub fetcher: &'a Fetcher,
-}
-
-impl Deployment<'_> {
-    /// What the certificate shall say.
-    fn identity(&self) -> Identity {
-        let tls = &self.settings.tls;
-        let names = std::iter::once(&tls.domain)
-            .chain(&tls.aliases)
-            .map(|name| name.as_str().to_owned())
-            .collect();
-        Identity {
-            subject: tls.csr_subject.clone(),
-            names,
-        }
+/// What the certificate shall say.
+fn identity(settings: &Settings) -> Identity {
+    let tls = &settings.tls;
+    let names = std::iter::once(&tls.domain)
+        .chain(&tls.aliases)
+        .map(|name| name.as_str().to_owned())
+        .collect();
+    Identity {
+        subject: tls.csr_subject.clone(),
+        names,
     }
 }
 

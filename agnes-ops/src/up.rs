@@ -14,10 +14,11 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::deployment::Deployment;
 use crate::host::{Child, Host, Running};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::served;
-use crate::tls::{self, Deployment, ProofTime, RotateOptions};
+use crate::tls::{self, ProofTime, RotateOptions};
 
 /// From start to ready.
 const READY: Duration = Duration::from_secs(20);

@@ -12,10 +12,13 @@ use time::OffsetDateTime;
 
 use crate::audit::{Event, Origin, Outcome};
 pub use crate::directory::credentials::{Method, Session};
-use crate::directory::people::User;
+use crate::directory::people::{Kind, User};
 use crate::users::resource;
 use crate::writer::Txn;
 use crate::{Error, Id, Result, Store, text, timestamp};
+
+/// The user of the server's own probes: in no group.
+const PROBE_EMAIL: &str = "probe@system.local";
 
 /// What presenting a refresh token came to.
 #[derive(Debug, Clone)]
@@ -47,6 +50,36 @@ impl Store {
                 return Err(Error::Credential);
             }
             Ok(txn.begin_session(&origin, &user, method, &refresh_hash, expires_at))
+        })
+        .await
+    }
+
+    /// Begins a session of the server's own, for a user who is nobody and may nothing: what proves that a key is accepted.
+    /// It cannot be refreshed.
+    ///
+    /// # Errors
+    /// As any write.
+    pub async fn start_probe_session(
+        &self,
+        origin: Origin,
+        expires_at: OffsetDateTime,
+    ) -> Result<(Arc<Session>, Arc<User>)> {
+        self.act(move |txn| {
+            let user = txn.directory.user_by_email(PROBE_EMAIL).cloned();
+            let user = user.unwrap_or_else(|| {
+                txn.insert_user(User {
+                    id: Id::new(),
+                    email: PROBE_EMAIL.to_owned(),
+                    name: "probe".to_owned(),
+                    kind: Kind::System,
+                    password_hash: None,
+                    disabled: false,
+                    epoch: 1,
+                    created_at: txn.now,
+                })
+            });
+            let session = txn.begin_session(&origin, &user, Method::Probe, "", expires_at);
+            Ok((session, user))
         })
         .await
     }

@@ -298,7 +298,7 @@ impl Txn<'_> {
         Ok(())
     }
 
-    fn insert_user(&mut self, user: User) -> Arc<User> {
+    pub(crate) fn insert_user(&mut self, user: User) -> Arc<User> {
         self.insert(
             "users",
             [

@@ -14,10 +14,10 @@ use std::time::Duration;
 use agnes_store::audit::{Origin, Process};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::{UnixListener, UnixStream};
@@ -27,8 +27,9 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::connection::{Activity, Backoff, Limits, Paced, Protocol, speak};
 use crate::error::{self, Problem};
+use crate::middleware;
 use crate::request::RequestId;
-use crate::routes::{audit, jobs};
+use crate::routes::{account, audit, jobs};
 
 mod acts;
 mod state;
@@ -168,11 +169,15 @@ impl Socket {
 
 /// Every address of the socket.
 fn router(app: Arc<App>) -> Router {
+    // the one route where a credential counts: what it opens is what a rotation proves
+    let known = from_fn_with_state(Arc::clone(&app), known);
     Router::new()
         .route("/v1/state", get(state::state))
         .route("/v1/audit", get(audit::page))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/keys/reload", post(acts::reload_keys))
+        .route("/v1/keys/probe", post(acts::probe_keys))
+        .route("/api/me", get(account::me).layer(known))
         .route("/v1/drain", post(acts::drain))
         .route("/v1/resume", post(acts::resume))
         .route("/v1/checkpoint", post(acts::checkpoint))
@@ -185,6 +190,11 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn(admit))
         .with_state(app)
+}
+
+/// Asks who calls.
+async fn known(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    middleware::authenticate(&app, request, next).await
 }
 
 /// Lets root and the server's own user in, names the request, waits for its body, and finishes its errors.

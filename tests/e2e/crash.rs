@@ -8,9 +8,9 @@ use agnes_e2e::authority::{Authority, Leaf, leaf_sha256};
 use agnes_e2e::components::seed;
 use agnes_e2e::deployment::{DOMAIN, Deployment, run};
 
-/// Kills the run at its n-th checkpoint; `None`: it has fewer.
-fn killed_at(deployment: &Deployment, number: u64) -> Option<()> {
-    let mut command = deployment.command(&["tls", "rotate", "--json"]);
+/// Kills the run of a command at its n-th checkpoint; `None`: it has fewer.
+pub(crate) fn killed_at(deployment: &Deployment, verb: &[&str], number: u64) -> Option<()> {
+    let mut command = deployment.command(verb);
     command.env("AGNES_STOP_AT", number.to_string());
     match run(command).code {
         137 => Some(()),
@@ -19,10 +19,10 @@ fn killed_at(deployment: &Deployment, number: u64) -> Option<()> {
     }
 }
 
-/// How many checkpoints a run passes.
-fn checkpoints(deployment: &Deployment) -> u64 {
+/// How many checkpoints a run of a command passes.
+pub(crate) fn checkpoints(deployment: &Deployment, verb: &[&str]) -> u64 {
     let trace = deployment.dir().join("checkpoints");
-    let mut command = deployment.command(&["tls", "rotate", "--json"]);
+    let mut command = deployment.command(verb);
     command.env("AGNES_CHECKPOINTS", &trace);
     run(command).exits(0);
     let count = std::fs::read_to_string(&trace).unwrap().lines().count();
@@ -31,7 +31,7 @@ fn checkpoints(deployment: &Deployment) -> u64 {
 }
 
 /// All checkpoints in a soak; else a seeded sample of them.
-fn chosen(count: u64) -> Vec<u64> {
+pub(crate) fn chosen(count: u64) -> Vec<u64> {
     if std::env::var_os("AGNES_SOAK").is_some() {
         return (1..=count).collect();
     }
@@ -123,13 +123,13 @@ fn adoption() -> (Deployment, String) {
 }
 
 fn killed_everywhere(name: &str, scene: Scene, always_served: bool) {
-    let count = checkpoints(&scene().0);
+    let count = checkpoints(&scene().0, &["tls", "rotate"]);
     assert!(count > 20, "{name}: {count} checkpoints");
     let chosen = chosen(count);
     for number in &chosen {
         let (deployment, expected) = scene();
         let before = always_served.then(|| assert_good(&deployment, "before"));
-        if killed_at(&deployment, *number).is_none() {
+        if killed_at(&deployment, &["tls", "rotate"], *number).is_none() {
             continue;
         }
         let at = format!("{name}, killed at checkpoint {number}");

@@ -17,5 +17,7 @@ mod load;
 mod pentest;
 mod proxy;
 mod rotate;
+mod rotation;
+mod secrets;
 mod storm;
 mod up;

@@ -253,8 +253,11 @@ pub fn snapshot(directory: &Path) -> Snapshot {
             } else if metadata.is_dir() {
                 open.push(path.clone());
                 Vec::new()
-            } else {
+            } else if metadata.is_file() {
                 std::fs::read(&path).unwrap()
+            } else {
+                // a socket, say
+                Vec::new()
             };
             let modified =
                 i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());

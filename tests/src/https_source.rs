@@ -96,6 +96,8 @@ pub struct Request {
     pub target: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// As many bytes as `Content-Length` says.
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -293,11 +295,18 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<
     let headers = headers
         .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
         .collect();
-    Ok(Request {
+    let mut request = Request {
         method,
         target,
         headers,
-    })
+        body: Vec::new(),
+    };
+    let length = request.header("content-length").map(str::parse::<usize>);
+    if let Some(Ok(length)) = length {
+        request.body = vec![0; length.min(1 << 20)];
+        stream.read_exact(&mut request.body).await?;
+    }
+    Ok(request)
 }
 
 async fn write_answer(

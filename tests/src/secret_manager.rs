@@ -1,9 +1,10 @@
-//! A double of Google Secret Manager's REST API, as documented: `GET /v1/projects/P/secrets/S/versions/V:access`.
+//! A double of Google Secret Manager's REST API, as documented: `GET /v1/projects/P/secrets/S/versions/V:access` and
+//! `POST /v1/projects/P/secrets/S:addVersion`.
 //!
 //! Always true: payloads are base64 with `dataCrc32c` as a decimal string; errors have the service's status, body and
 //! words. Loopback only; gone when dropped.
 //!
-//! Does not: check credentials (the request log shows what was sent), list or write.
+//! Does not: check credentials (the request log shows what was sent), list or make secrets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -65,8 +66,9 @@ impl SecretManager {
             secrets: HashMap::new(),
         }));
         let answering = state.clone();
-        let server =
-            HttpsSource::start_plain(move |request| answer(request, &answering.lock().unwrap()));
+        let server = HttpsSource::start_plain(move |request| {
+            answer(request, &mut answering.lock().unwrap())
+        });
         Self { server, state }
     }
 
@@ -85,6 +87,15 @@ impl SecretManager {
             .push(value.into());
     }
 
+    /// Every version of a secret, oldest first.
+    pub fn versions(&self, project: &str, secret: &str) -> Vec<Vec<u8>> {
+        let state = self.state.lock().unwrap();
+        let versions = state
+            .secrets
+            .get(&format!("projects/{project}/secrets/{secret}"));
+        versions.cloned().unwrap_or_default()
+    }
+
     /// From now on.
     pub fn set(&self, mode: Mode) {
         self.state.lock().unwrap().mode = mode;
@@ -96,8 +107,14 @@ impl SecretManager {
     }
 }
 
-fn answer(request: &Request, state: &State) -> Answer {
+fn answer(request: &Request, state: &mut State) -> Answer {
     let name = request.target.split('?').next().unwrap_or_default();
+    let adding = name
+        .strip_prefix("/v1/")
+        .and_then(|n| n.strip_suffix(":addVersion"));
+    if let (true, Some(secret)) = (request.method == "POST", adding) {
+        return add(secret, &request.body, state);
+    }
     let name = name
         .strip_prefix("/v1/")
         .and_then(|n| n.strip_suffix(":access"));
@@ -131,6 +148,31 @@ fn answer(request: &Request, state: &State) -> Answer {
         Mode::Disabled => precondition(name, "DISABLED"),
         Mode::Destroyed => precondition(name, "DESTROYED"),
     }
+}
+
+fn add(secret: &str, body: &[u8], state: &mut State) -> Answer {
+    if state.mode == Mode::Forbidden {
+        let denied = format!(
+            "Permission 'secretmanager.versions.add' denied for resource '{secret}' (or it may not exist)."
+        );
+        return error(403, "PERMISSION_DENIED", &denied);
+    }
+    let Some(versions) = state.secrets.get_mut(secret) else {
+        return error(404, "NOT_FOUND", &format!("Secret [{secret}] not found."));
+    };
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let data = body["payload"]["data"].as_str().unwrap_or_default();
+    let Ok(value) = openssl::base64::decode_block(data) else {
+        return error(400, "INVALID_ARGUMENT", "Invalid value at 'payload.data'.");
+    };
+    let sent = body["payload"]["dataCrc32c"].as_str().map(str::to_owned);
+    if sent.is_some_and(|sent| sent != crc32c(&value).to_string()) {
+        let why = "The checksum field specified does not match the payload.";
+        return error(400, "INVALID_ARGUMENT", why);
+    }
+    versions.push(value);
+    let name = format!("{secret}/versions/{}", versions.len());
+    json_answer(200, &json!({ "name": name, "state": "ENABLED" }))
 }
 
 fn access(name: &str, state: &State) -> Answer {

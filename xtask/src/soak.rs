@@ -14,12 +14,12 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{checkout, command, database_engine, figures};
 
 /// Modules of the e2e tests with a matrix that an ordinary run samples.
-const MODULES: [&str; 5] = ["load", "crash", "dotenv", "corpus", "storm"];
+const MODULES: [&str; 6] = ["load", "crash", "dotenv", "corpus", "storm", "rotation"];
 
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Run these modules alone [load, crash, dotenv, corpus, storm]
+    /// Run these modules alone [load, crash, dotenv, corpus, storm, rotation]
     #[arg(value_name = "MODULE", value_parser = MODULES)]
     modules: Vec<String>,
 }

@@ -32,7 +32,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         faults: BTreeMap::new(),
         problems: layers.problems,
         warnings: layers.warnings,
-        server_problems: Vec::new(),
+        server_problems: layers.server_problems,
     };
     builder.take(&keys::CONFIG_VERSION, values::version);
     let runtime = builder
@@ -42,6 +42,8 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
     let log_level = builder.take(&keys::LOG_LEVEL, values::log_level);
     let mut settings = Settings {
         secrets: builder.secrets(),
+        provisions: builder.provisions(layers.provisions),
+        server_owner: builder.server_owner(runtime),
         limits: builder.limits(),
         audit: builder.audit(),
         store: builder.store(),

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::layers::{Layers, Raw};
+use super::layers::{Layers, Raw, problem as problem_of};
 use super::{Source, file};
 use crate::dotenv;
 use crate::env_keys::{self, KEYS, Key};
@@ -274,7 +274,9 @@ fn secret_file(dir: &Path, key: &'static Key, path: &str, source: Source, layers
     };
     let name = format!("{}_FILE", key.name());
     let message = format!("the file {} {problem}", quoted(path));
-    layers.problem(source.clone(), Some(&name), message.clone());
+    // of the server's alone: whoever is to mend that file needs settings
+    let told = problem_of(source.clone(), Some(&name), message.clone());
+    layers.server_problems.push(told);
     let raw = Raw {
         text: "<not set>".to_owned(),
         secret: None,

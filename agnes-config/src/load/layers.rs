@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Problem, Source};
 use crate::env_keys::Key;
 use crate::secret::Secret;
-use crate::settings::ReloadWay;
+use crate::settings::{Provision, ReloadWay};
 use crate::values::job::Draft;
 
 /// A text that somebody wrote for a key.
@@ -52,10 +52,14 @@ pub(super) struct Layers {
     pub(super) raws: BTreeMap<&'static str, Raw>,
     pub(super) reload: Option<List<ReloadWay>>,
     pub(super) jobs: Option<List<Draft>>,
+    /// `[secrets.NAME]` by the secret's name.
+    pub(super) provisions: BTreeMap<String, Item<Provision>>,
     /// What the jobs' `token_env` name; an error says why there is none.
     pub(super) credentials: BTreeMap<String, Result<Secret, String>>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    /// What is wrong for the server alone.
+    pub(super) server_problems: Vec<Problem>,
 }
 
 impl Layers {

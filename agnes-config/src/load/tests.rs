@@ -389,7 +389,7 @@ fn a_secrets_file_beats_every_other_layer() {
         ("secrets", "is a directory"),
     ] {
         let loaded = load(dir.path(), env(&[("JWT_SECRET_KEY_FILE", path)]), &[]);
-        let found = lines(&loaded.problems);
+        let found = lines(&loaded.server_problems);
         assert!(found.len() == 1 && found[0].contains(what), "{found:?}");
         assert!(
             found[0].starts_with("environment: JWT_SECRET_KEY_FILE: "),

@@ -17,7 +17,7 @@ use super::layers::{Item, Layers, List, Raw};
 use super::{Source, file};
 use crate::env_keys::{self, KEYS, Key, Kind};
 use crate::values::entry::{Fault, Field, Fields};
-use crate::values::{job, reload};
+use crate::values::{job, provision, reload};
 
 /// Puts `agnes.toml` and then its drop-ins, by name, into `layers`.
 pub(super) fn read_all(dir: &Path, layers: &mut Layers) {
@@ -159,6 +159,7 @@ impl Reader<'_> {
         }
         match key.kind {
             Kind::Reload => return self.reload(value, source),
+            Kind::Secrets => return self.secrets(value, source),
             Kind::Jobs => {
                 let list = self.list(key, value, source, job::job);
                 self.layers.jobs = Some(list);
@@ -198,6 +199,49 @@ impl Reader<'_> {
             reload::way(dir, fields)
         });
         self.layers.reload = Some(list);
+    }
+
+    /// The tables of `[secrets]`, each by its name; a text alone is its source. They stay beside those of lower files.
+    fn secrets(&mut self, value: &Spanned<DeValue<'_>>, source: Source) {
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!(
+                "is of type {} (expected {})",
+                value.get_ref().type_str(),
+                Kind::Secrets.expected()
+            );
+            return self.layers.problem(source, Some("secrets"), message);
+        };
+        for (name, entry) in table {
+            let path = format!("secrets.{}", name.get_ref());
+            let source = self.source(name.span().start);
+            let short = match entry.get_ref() {
+                DeValue::String(url) => Some(Fields::from([(
+                    "source".to_owned(),
+                    Field::Text(url.to_string()),
+                )])),
+                _ => None,
+            };
+            let parsed = match short {
+                Some(fields) => provision::provision(name.get_ref(), fields)
+                    .map(|value| Item {
+                        value,
+                        path: path.clone(),
+                        source: source.clone(),
+                    })
+                    .map_err(|faults| {
+                        for (_, message) in faults {
+                            self.layers.problem(source.clone(), Some(&path), message);
+                        }
+                    })
+                    .ok(),
+                None => self.item(path, entry, |fields| {
+                    provision::provision(name.get_ref(), fields)
+                }),
+            };
+            if let Some(item) = parsed {
+                self.layers.provisions.insert(item.value.name.clone(), item);
+            }
+        }
     }
 
     /// The tables of a list, each read by `parse`.
@@ -279,6 +323,7 @@ fn field(value: &DeValue<'_>) -> Field {
     match value {
         DeValue::String(text) => Field::Text(text.to_string()),
         DeValue::Integer(number) => Field::Integer(number.to_string()),
+        DeValue::Boolean(truth) => Field::Truth(*truth),
         DeValue::Array(items) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned))

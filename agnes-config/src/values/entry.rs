@@ -17,6 +17,8 @@ pub(crate) enum Field {
     Integer(String),
     /// An array of strings.
     List(Vec<String>),
+    /// `true` or `false`.
+    Truth(bool),
     /// Anything else: the name of its TOML type.
     Other(&'static str),
 }
@@ -53,6 +55,7 @@ impl Entry {
                 return None;
             }
             Field::Integer(_) => "integer",
+            Field::Truth(_) => "boolean",
             Field::Other(kind) => kind,
         };
         self.fault(Some(name), format!("is of type {kind} (expected a string)"));
@@ -70,6 +73,28 @@ impl Entry {
             self.fields.insert(name.to_owned(), Field::Text(text));
         }
         self.checked(name, parse)
+    }
+
+    /// Takes `true` or `false`.
+    pub(crate) fn truth(&mut self, name: &str) -> Option<bool> {
+        if let Some(Field::Truth(truth)) = self.fields.get(name) {
+            let truth = *truth;
+            self.fields.remove(name);
+            return Some(truth);
+        }
+        let given = self.fields.remove(name)?;
+        let kind = match given {
+            Field::Text(_) => "string",
+            Field::Integer(_) => "integer",
+            Field::List(_) => "array",
+            Field::Truth(_) => "boolean",
+            Field::Other(kind) => kind,
+        };
+        self.fault(
+            Some(name),
+            format!("is of type {kind} (expected true or false)"),
+        );
+        None
     }
 
     /// Takes a string that `parse` understands.

@@ -10,8 +10,9 @@ pub(crate) const KEY_MIN: usize = 32;
 /// The shortest one-time code of the first admin.
 pub(crate) const CODE_MIN: usize = 16;
 
-/// Why `text` is no key; `None`: nothing is known against it.
-pub(crate) fn against_key(text: &str) -> Option<String> {
+/// Why `text` is no key: shorter than 32 characters, one character over and over, a placeholder; `None`: nothing is known
+/// against it. Holds none of the text.
+pub fn against_key(text: &str) -> Option<String> {
     too_short(text, KEY_MIN).or_else(|| guessable(text))
 }
 
@@ -27,6 +28,11 @@ pub(crate) fn guessable(text: &str) -> Option<String> {
     let first = chars.next();
     if chars.all(|c| Some(c) == first) {
         return Some("is one character over and over (expected random characters)".to_owned());
+    }
+    if text.starts_with("sm://") {
+        return Some(
+            "is a reference that nobody has resolved (`agnes-ops secrets ensure` does)".to_owned(),
+        );
     }
     is_placeholder(text).then(|| "is a placeholder (expected random characters)".to_owned())
 }

@@ -1,12 +1,13 @@
-//! `sm://`: one secret version from Google Secret Manager.
+//! `sm://`: one secret version from Google Secret Manager, or one more there.
 //!
-//! Always true: what is handed on has the checksum that was stored with it.
+//! Always true: what is handed on has the checksum that was stored with it, and what is written goes with one.
 //!
-//! Does not: list or write secrets, or bound the HTTP answer (Google caps a payload at 64 KiB; the deadline still holds).
+//! Does not: list or make secrets, or bound the HTTP answer (Google caps a payload at 64 KiB; the deadline still holds).
 
 use google_cloud_gax::client_builder::internal::with_follow_redirects;
 use google_cloud_gax::retry_policy::NeverRetry;
 use google_cloud_secretmanager_v1::client::SecretManagerService;
+use google_cloud_secretmanager_v1::model::SecretPayload;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,9 @@ use super::{Body, Fetched, Options, Reason, Refusal};
 
 const GRANT: &str =
     "grant roles/secretmanager.secretAccessor on the secret to the VM's service account";
+
+const GRANT_WRITE: &str =
+    "grant roles/secretmanager.secretVersionAdder on the secret to the VM's service account";
 
 /// The service's client and the project that was found for secrets without one.
 pub(super) struct Client {
@@ -43,6 +47,43 @@ pub(super) async fn client(options: &Options) -> Result<Client, Refusal> {
 }
 
 impl Client {
+    async fn project<'a>(
+        &'a self,
+        options: &Options,
+        named: Option<&'a str>,
+    ) -> Result<&'a str, Refusal> {
+        if let Some(project) = named {
+            return Ok(project);
+        }
+        let found = self.project.get_or_try_init(|| google::project(options));
+        Ok(found.await?.as_str())
+    }
+
+    /// One attempt to add a version, which becomes the latest; its resource name.
+    ///
+    /// # Errors
+    /// As [`Client::access`].
+    pub(super) async fn add(
+        &self,
+        options: &Options,
+        project: Option<&str>,
+        secret: &str,
+        value: &[u8],
+    ) -> Result<String, Refusal> {
+        let project = self.project(options, project).await?;
+        let payload = SecretPayload::new()
+            .set_data(value.to_vec())
+            .set_data_crc32c(i64::from(crc32c::crc32c(value)));
+        let answer = self
+            .service
+            .add_secret_version()
+            .set_parent(format!("projects/{project}/secrets/{secret}"))
+            .set_payload(payload)
+            .send()
+            .await;
+        Ok(answer.map_err(|e| google::refused(&e, GRANT_WRITE))?.name)
+    }
+
     /// One attempt.
     ///
     /// # Errors
@@ -54,14 +95,7 @@ impl Client {
         secret: &str,
         version: &str,
     ) -> Result<Fetched, Refusal> {
-        let project = match project {
-            Some(project) => project,
-            None => {
-                self.project
-                    .get_or_try_init(|| google::project(options))
-                    .await?
-            }
-        };
+        let project = self.project(options, project).await?;
         let name = format!("projects/{project}/secrets/{secret}/versions/{version}");
         let answer = self
             .service

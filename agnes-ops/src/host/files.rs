@@ -317,7 +317,7 @@ impl Host {
 }
 
 /// A name beside `path` that no other process uses.
-fn temp_name(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn temp_name(path: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
@@ -328,7 +328,7 @@ fn temp_name(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Makes what stands under `temp`, in place of a leftover of an earlier process that had our pid.
-fn made_anew<T>(temp: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn made_anew<T>(temp: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match make() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(temp)?;
@@ -376,7 +376,7 @@ pub(super) fn regular(metadata: &fs::Metadata) -> io::Result<()> {
     ))
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())

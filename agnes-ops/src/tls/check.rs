@@ -13,8 +13,9 @@ use super::chain::{Chain, Criteria};
 use super::generations::{Disk, Layout, Pair, Store};
 use super::plan::{alarm_threshold, plan};
 use super::reload::{Convergence, Proof, observe};
+use super::report;
 use super::source::{Memory, Sources};
-use super::{Deployment, report};
+use crate::deployment::Deployment;
 use crate::journal::Journal;
 use crate::outcome::{Exit, Outcome, Report};
 
@@ -100,7 +101,7 @@ fn desired(
         );
         add(findings, "expiring", message);
     }
-    let identity = deployment.identity();
+    let identity = super::identity(deployment.settings);
     let names: Vec<&str> = identity.names.iter().map(String::as_str).collect();
     let keys = [leaf.spki.as_slice()];
     if let Err(refused) = chain.judge(&Criteria {
@@ -136,7 +137,7 @@ pub fn check(deployment: Deployment<'_>, memory: Option<&Value>) -> Result<Repor
     };
     let idle = settings.tls.fullchain_url.is_none();
     let mut sources = Sources::ask(deployment, &memory, &disk, idle);
-    let identity = deployment.identity();
+    let identity = super::identity(deployment.settings);
     let decided = plan(&sources.situation(deployment, &identity, &disk));
     for line in decided.lines() {
         add(

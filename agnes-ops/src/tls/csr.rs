@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::generations::Store;
 use super::plan::{ChainSource, KeyRef, KeySource, Situation, plan, resolve};
-use super::{Deployment, PrivateKey, request};
+use super::{PrivateKey, request};
+use crate::deployment::Deployment;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 
 /// How `csr` was asked.
@@ -40,7 +41,7 @@ pub fn csr(deployment: Deployment<'_>, options: Options) -> Result<Report> {
         ));
     }
     let store = Store::new(&settings.state_dir, settings.tls.file_owner);
-    let identity = deployment.identity();
+    let identity = super::identity(deployment.settings);
     let mut disk = store.observe(host)?;
     let situation = Situation {
         identity: &identity,

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Deployment;
 use super::certificate::Certificate;
 use super::generations::{Disk, Pair, Store};
 use super::reload::{Convergence, Proof};
 use super::source::Sources;
+use crate::deployment::Deployment;
 
 /// The contract's `details`, but for `fetch`.
 pub fn details(

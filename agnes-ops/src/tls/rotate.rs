@@ -15,7 +15,8 @@ use super::key::PrivateKey;
 use super::plan::{Install, KeyRef, Plan, Situation, plan, resolve};
 use super::reload::{Convergence, observe};
 use super::source::{Memory, Sources};
-use super::{Deployment, report, request};
+use super::{report, request};
+use crate::deployment::Deployment;
 use crate::journal::Journal;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 
@@ -96,7 +97,7 @@ impl Rotation<'_> {
         let settings = self.deployment.settings;
         let idle = settings.tls.fullchain_url.is_none() && !options.ensure;
         let mut sources = Sources::ask(self.deployment, &self.memory, &disk, idle);
-        let identity = self.deployment.identity();
+        let identity = super::identity(self.deployment.settings);
         let situation = Situation {
             allow_older: options.allow_older,
             ensure: options.ensure,

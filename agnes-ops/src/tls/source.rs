@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Deployment;
 use super::certificate::sha256_hex;
 use super::chain::Chain;
 use super::generations::{Disk, Pair};
 use super::key::PrivateKey;
 use super::plan::{ChainSource, KeySource, Situation};
 use super::request::Identity;
+use crate::deployment::Deployment;
 use crate::fetch::{Failure, Fetched};
 
 /// What one run of `tls rotate` leaves for the next, in its status record.

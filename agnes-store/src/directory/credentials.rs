@@ -19,13 +19,23 @@ pub enum Method {
     Password,
     /// By a one-time link.
     Link,
+    /// Not at all: the server's own, to prove its keys with.
+    Probe,
 }
 
 impl Method {
+    /// The one that is stored under this word.
+    pub(crate) fn of(word: &str) -> Self {
+        let all = [Self::Link, Self::Probe];
+        let found = all.into_iter().find(|method| method.as_str() == word);
+        found.unwrap_or(Self::Password)
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Link => "link",
+            Self::Probe => "probe",
         }
     }
 }

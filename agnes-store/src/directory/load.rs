@@ -142,11 +142,7 @@ fn credentials(connection: &Connection, directory: &mut Directory) -> Result<()>
             directory.put_session(Session {
                 id: id(row, 0, "sessions")?,
                 user_id: id(row, 1, "sessions")?,
-                method: if method == Method::Link.as_str() {
-                    Method::Link
-                } else {
-                    Method::Password
-                },
+                method: Method::of(&method),
                 refresh_hash: row.get(3)?,
                 created_at: time(row, 4)?,
                 refreshed_at: time(row, 5)?,

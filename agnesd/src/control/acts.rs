@@ -20,6 +20,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Operator;
 use crate::app::App;
+use crate::auth::keys::{ACCESS_SECS, Claims};
 use crate::auth::secrets;
 use crate::error::{Answer, Problem};
 use crate::reload::{self, Failed};
@@ -48,6 +49,28 @@ pub(super) async fn reload_keys(
         "scheduler": app.keys.has_scheduler(),
         "generations": app.keys.generations(),
     })))
+}
+
+/// `POST /v1/keys/probe`: an access token of a session that is nobody's and may nothing, signed as any other. What the key
+/// opens is asked with it at `/api/me`, here or on TCP.
+pub(super) async fn probe_keys(
+    State(app): State<Arc<App>>,
+    Operator(origin): Operator,
+) -> Answer<Json<Value>> {
+    let expires_at = clock::now() + Duration::seconds(ACCESS_SECS);
+    let (session, user) = app.store.start_probe_session(origin, expires_at).await?;
+    let claims = Claims {
+        sub: user.id,
+        sid: session.id,
+        epoch: user.epoch,
+    };
+    let access_token = app
+        .keys
+        .sign(claims, clock::now().unix_timestamp())
+        .map_err(|why| Problem::internal(&why))?;
+    Ok(Json(
+        json!({"access_token": access_token, "token_type": "bearer", "expires_in": ACCESS_SECS}),
+    ))
 }
 
 /// The jobs that run, with when they began.

@@ -24,7 +24,7 @@ const EXPIRES: HeaderName = HeaderName::from_static("x-token-expires-at");
 /// From here on a token's end is near.
 const NEAR: Duration = Duration::days(7);
 
-pub(super) async fn authenticate(app: &App, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authenticate(app: &App, mut request: Request, next: Next) -> Response {
     let caller = match request.extensions_mut().remove::<Inside>() {
         Some(Inside(principal)) => Caller::Known(principal),
         None => Caller::of(request.headers(), &app.store, &app.keys),

@@ -5,11 +5,18 @@
 //!
 //! Does not: read files (that is `environment`).
 
+use std::collections::BTreeMap;
+
+use super::super::Source;
+use super::super::layers::Item;
 use super::Builder;
 use crate::env_keys::{self as keys, Key};
 use crate::secret::Secret;
-use crate::settings::{Keys, Secrets};
-use crate::values::soundness;
+use crate::settings::{FileOwner, Keys, Provision, Runtime, Secrets};
+use crate::values::{self, soundness};
+
+/// The user of the image.
+const IMAGE_USER: FileOwner = FileOwner { uid: 999, gid: 999 };
 
 type Named = (&'static Key, Option<Secret>);
 
@@ -30,6 +37,25 @@ impl Builder {
         };
         self.told_apart(&secrets);
         secrets
+    }
+
+    /// `[secrets.NAME]`, by name.
+    pub(super) fn provisions(
+        &mut self,
+        named: BTreeMap<String, Item<Provision>>,
+    ) -> Vec<Provision> {
+        let first = named.values().next().map(|item| item.source.clone());
+        let provisions: Vec<Provision> = named.into_values().map(|item| item.value).collect();
+        let shown: Vec<String> = provisions.iter().map(shown).collect();
+        let source = first.unwrap_or(Source::Default);
+        self.shown
+            .insert(keys::SECRETS.name(), (shown.join("; "), source));
+        provisions
+    }
+
+    pub(super) fn server_owner(&mut self, runtime: Runtime) -> Option<FileOwner> {
+        let of_image = (runtime == Runtime::Compose).then_some(IMAGE_USER);
+        self.take(&keys::SERVER_OWNER, values::owner).or(of_image)
     }
 
     fn secret(&self, key: &'static Key) -> Option<Secret> {
@@ -112,4 +138,20 @@ impl Builder {
             }
         }
     }
+}
+
+/// A table for people.
+fn shown(provision: &Provision) -> String {
+    let source = provision.source.as_ref();
+    let mut text = match source {
+        Some(source) => format!("{} from {source}", provision.name),
+        None => provision.name.clone(),
+    };
+    if !provision.required {
+        text.push_str(", not required");
+    }
+    if let Some(publish) = &provision.publish {
+        text.push_str(&format!(", published to {publish}"));
+    }
+    text
 }

@@ -59,7 +59,7 @@ fn a_retired_key_stays_retired_when_its_file_is_gone_or_empty() {
         "JWT_SECRET_KEY_PREVIOUS_FILE=previous\nSESSION_SECRET_FILE=none\n",
     )]);
     symlink("nowhere", broken.path().join("previous")).unwrap();
-    let found = lines(&load(broken.path(), [], &[]).problems);
+    let found = lines(&load(broken.path(), [], &[]).server_problems);
     assert_eq!(
         found,
         [

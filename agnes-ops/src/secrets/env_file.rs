@@ -1,0 +1,111 @@
+//! `.env` as the place where secrets are told to Compose and side-cars.
+//!
+//! Always true: comments, order, unknown keys, owner and line endings stay byte for byte; a write is atomic, only for a
+//! change, and leaves the file 0600; Compose reads back what was written, or nothing is (B03, B04).
+//!
+//! Does not: judge values.
+
+use std::path::{Path, PathBuf};
+
+use agnes_config::dotenv::{self, Parsed};
+use agnes_config::{FileOwner, SourceUrl};
+use anyhow::{Context as _, Result};
+use zeroize::Zeroizing;
+
+use super::Lookup;
+use crate::host::{Entry, Host};
+
+const MODE: u32 = 0o600;
+
+/// `<DIR>/.env` as it was read.
+pub(super) struct EnvFile {
+    path: PathBuf,
+    bytes: Zeroizing<Vec<u8>>,
+    parsed: Parsed,
+    owner: Option<FileOwner>,
+    mode: Option<u32>,
+}
+
+impl EnvFile {
+    pub(super) fn read(host: &Host, dir: &Path, lookup: Lookup<'_>) -> Result<Self> {
+        let path = target(host, dir.join(".env"))?;
+        let failed = || format!("{}: read", path.display());
+        let bytes = Zeroizing::new(host.read(&path).with_context(failed)?.unwrap_or_default());
+        let found = host.owner_and_mode(&path).with_context(failed)?;
+        Ok(Self {
+            parsed: dotenv::parse(&bytes, lookup),
+            bytes,
+            owner: found.map(|(owner, _)| owner),
+            mode: found.map(|(_, mode)| mode),
+            path,
+        })
+    }
+
+    /// The value that counts: not empty, and no reference that is still to be resolved.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let value = self.parsed.get(name)?.value.as_str();
+        (!value.is_empty() && reference(value).is_none()).then_some(value)
+    }
+
+    /// Whether the key stands there, with whatever value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.parsed.get(name).is_some()
+    }
+
+    /// Keys whose value is the address of a secret.
+    pub(super) fn references(&self) -> Vec<(String, SourceUrl)> {
+        let entries = self.parsed.entries.iter();
+        let mut found: Vec<_> = entries
+            .filter_map(|entry| {
+                let counts = self.parsed.get(&entry.key)?;
+                Some((entry.key.clone(), reference(&counts.value)?))
+            })
+            .collect();
+        found.dedup_by(|a, b| a.0 == b.0);
+        found
+    }
+
+    /// Its permission bits; `None`: it is not there.
+    pub(super) fn mode(&self) -> Option<u32> {
+        self.mode
+    }
+
+    /// Whether [`EnvFile::write`] would write.
+    pub(super) fn would_change(&self, pairs: &[(&str, &str)]) -> Result<bool> {
+        Ok(*self.with(pairs)? != *self.bytes || self.mode.is_some_and(|mode| mode != MODE))
+    }
+
+    /// Sets `pairs`. `true`: the file changed.
+    pub(super) fn write(&self, host: &Host, pairs: &[(&str, &str)]) -> Result<bool> {
+        if !self.would_change(pairs)? {
+            return Ok(false);
+        }
+        host.install(&self.path, &self.with(pairs)?, MODE, self.owner)?;
+        Ok(true)
+    }
+
+    fn with(&self, pairs: &[(&str, &str)]) -> Result<Zeroizing<Vec<u8>>> {
+        let changed = dotenv::upsert(&self.bytes, pairs)
+            .with_context(|| format!("{}: not written", self.path.display()))?;
+        Ok(Zeroizing::new(changed))
+    }
+}
+
+fn reference(value: &str) -> Option<SourceUrl> {
+    if !value.starts_with("sm://") {
+        return None;
+    }
+    value.parse().ok()
+}
+
+/// The file itself, where the name is a link: a link that is replaced by a file would leave its target with old values.
+fn target(host: &Host, path: PathBuf) -> Result<PathBuf> {
+    match host
+        .entry(&path)
+        .with_context(|| format!("{}: look at", path.display()))?
+    {
+        Entry::Link(_) => std::fs::canonicalize(&path)
+            .with_context(|| format!("{}: follow the link", path.display())),
+        _ => Ok(path),
+    }
+}

@@ -1,0 +1,545 @@
+//! `secrets rotate`: a new value beside the old one, proven, and the old one away when nothing needs it any more.
+//!
+//! Always true: journalled before the first effect and until the last, so that a run that was killed anywhere is finished by
+//! the next one; the old value stays accepted until nothing that it signed can be valid, or is refused at once when that was
+//! asked for; what the running server does not prove is taken back.
+//!
+//! Does not: wait under the lock: the timer, or the next run, finishes.
+
+use agnes_config::{Provision, Secret, Settings};
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::Lookup;
+use super::ensure::mint;
+use super::env_file::EnvFile;
+use super::generations::{Current, Generations, Kept};
+use super::live::Live;
+use crate::deployment::Deployment;
+use crate::fetch::{Failure, Fetcher, Reason};
+use crate::host::Host;
+use crate::journal::Journal;
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
+use crate::served::ControlSocket;
+
+mod proof;
+mod report;
+mod rotation;
+mod server;
+pub(super) mod token;
+
+pub use rotation::Kind;
+
+use proof::Proof;
+use rotation::{Phase, Rotation};
+use server::Server;
+
+/// How a rotation runs.
+pub struct Options<'a> {
+    /// What; `None`: whatever is open.
+    pub kind: Option<Kind>,
+    /// The old value is compromised and refused at once.
+    pub at_once: bool,
+    /// Takes back what has not been retired.
+    pub rollback: bool,
+    /// Says what would be done, and does nothing.
+    pub dry_run: bool,
+    /// The environment, for the variables that `.env` may use.
+    pub lookup: Lookup<'a>,
+}
+
+/// A rotation that is not finished.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    pub(super) kind: Kind,
+    /// How far it is, in a word.
+    pub(super) phase: &'static str,
+    /// A run was cut off between two states.
+    pub(super) half_way: bool,
+    /// Seconds since 1970; before this it rightly waits.
+    pub(super) retire_after: i64,
+}
+
+/// The rotations that are not finished.
+pub(super) fn open(host: &Host, settings: &Settings) -> Result<Vec<Open>> {
+    let mut found = Vec::new();
+    for kind in Kind::ALL {
+        if let Some(rotation) = journal(settings, kind).read::<Rotation>(host)? {
+            found.push(Open {
+                kind,
+                phase: rotation.phase.word(),
+                half_way: rotation.phase != Phase::Waiting,
+                retire_after: rotation.retire_after,
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn journal(settings: &Settings, kind: Kind) -> Journal {
+    Journal::new(
+        &settings.state_dir,
+        &format!("secrets-rotate-{}", kind.word()),
+    )
+}
+
+/// Rotates, goes on with a rotation, or takes one back.
+///
+/// # Errors
+/// When the host refuses something; the next run goes on from there.
+pub fn rotate(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    let open = open(host, settings)?;
+    let kind = match (options.kind, open.as_slice()) {
+        (Some(kind), _) => kind,
+        (None, []) => return Ok(Report::ok(Outcome::Unchanged, "no rotation is open")),
+        (None, [open]) => open.kind,
+        (None, several) => {
+            let words: Vec<&str> = several.iter().map(|open| open.kind.word()).collect();
+            return each(deployment, options, several, &words);
+        }
+    };
+    Work::new(deployment, options, kind)?.run()
+}
+
+/// Several are open and none was named: all of them go on, one after the other.
+fn each(
+    deployment: Deployment<'_>,
+    options: &Options<'_>,
+    open: &[Open],
+    words: &[&str],
+) -> Result<Report> {
+    if options.rollback {
+        let message = format!(
+            "several rotations are open: {}; nothing was touched",
+            words.join(", ")
+        );
+        let refusal = Refusal::new("several-open", message).hint("name the one to take back");
+        return Ok(Report::refused(Exit::Failed, refusal));
+    }
+    let (mut worst, mut lines, mut rotations) =
+        (Report::ok(Outcome::Unchanged, ""), Vec::new(), Vec::new());
+    let mut steps = Vec::new();
+    for Open { kind, .. } in open {
+        let report = Work::new(deployment, options, *kind)?.run()?;
+        let said = report
+            .refusal
+            .as_ref()
+            .map_or(&report.text, |refusal| &refusal.message);
+        lines.push(format!("{}: {said}", kind.word()));
+        rotations.push(Value::Object(report.details.clone()));
+        steps.extend(report.steps.clone());
+        if report.exit.code() > worst.exit.code()
+            || report.outcome == Outcome::Changed && worst.exit == Exit::Ok
+        {
+            worst = report;
+        }
+    }
+    worst.text = lines.join("\n");
+    worst.steps = steps;
+    Ok(worst.detail("rotations", rotations))
+}
+
+/// One rotation at work.
+struct Work<'a> {
+    host: &'a Host,
+    settings: &'a Settings,
+    fetcher: &'a Fetcher,
+    options: &'a Options<'a>,
+    kind: Kind,
+    journal: Journal,
+    generations: Generations,
+    live: Live,
+    kept: Kept,
+    socket: ControlSocket,
+    steps: Steps,
+}
+
+impl<'a> Work<'a> {
+    fn new(deployment: Deployment<'a>, options: &'a Options<'a>, kind: Kind) -> Result<Self> {
+        let Deployment {
+            host,
+            settings,
+            fetcher,
+        } = deployment;
+        let generations = Generations::new(&settings.state_dir);
+        Ok(Self {
+            fetcher,
+            kept: generations.read(host, kind.name())?,
+            journal: journal(settings, kind),
+            live: Live::new(&settings.state_dir, settings.server_owner),
+            socket: ControlSocket::of(settings),
+            steps: Steps::begin(host.instant()),
+            host,
+            settings,
+            options,
+            kind,
+            generations,
+        })
+    }
+
+    fn now(&self) -> i64 {
+        self.host.now().unix_timestamp()
+    }
+
+    fn run(self) -> Result<Report> {
+        let open: Option<Rotation> = self.journal.read(self.host)?;
+        match open {
+            None if self.options.rollback => Ok(self.refuse(
+                "no-rotation",
+                "there is none that could be taken back; nothing was touched",
+                "the old value of a rotation that was retired is gone for good",
+            )),
+            Some(open) if self.options.rollback => self.take_back(&open),
+            // a compromise does not wait for what is open: everything before the new value is dead
+            Some(open) if !self.options.at_once || open.at_once => self.go_on(open),
+            _ => self.begin(),
+        }
+    }
+
+    fn begin(mut self) -> Result<Report> {
+        let Current::Sound { number, .. } = self.kept.current else {
+            return Ok(self.refuse(
+                "no-secret",
+                "there is no value that could be replaced; nothing was touched",
+                "agnes-ops secrets ensure",
+            ));
+        };
+        if let Some(source) = self.fetched_only() {
+            let what = format!("it is fetched from {source}; nothing was touched");
+            let hint = "rotate it at its source, or name that place as publish too";
+            return Ok(self.refuse("fetched", &what, hint));
+        }
+        let (new, now) = (self.kept.newest + 1, self.now());
+        let rotation = Rotation::begin(self.kind, number, new, self.options.at_once, now);
+        if self.options.dry_run {
+            return Ok(self.planned(&rotation));
+        }
+        self.stage(rotation)
+    }
+
+    fn take_back(mut self, open: &Rotation) -> Result<Report> {
+        if open.phase == Phase::Retiring || open.at_once {
+            return Ok(self.refuse(
+                "too-late",
+                "the old value is already being refused; nothing was touched",
+                "agnes-ops secrets rotate makes another one",
+            ));
+        }
+        let rotation = open.back(self.kept.newest.max(open.new) + 1, self.now());
+        if self.options.dry_run {
+            return Ok(self.planned(&rotation));
+        }
+        self.stage(rotation)
+    }
+
+    fn go_on(mut self, open: Rotation) -> Result<Report> {
+        if self.options.dry_run {
+            return Ok(self.planned(&open));
+        }
+        match open.phase {
+            Phase::Staging => self.stage(open),
+            Phase::Waiting => self.retire_when_due(open),
+            Phase::Retiring => self.retire(open),
+        }
+    }
+
+    /// Puts the new value beside the old one, and proves both; or takes it back.
+    fn stage(&mut self, mut rotation: Rotation) -> Result<Report> {
+        let server = self.server()?;
+        // signed before: if this run is cut off, one is signed with the old value later
+        let before = match &server {
+            Server::Running(socket) if self.kind == Kind::Jwt && !rotation.at_once => {
+                server::probe(socket).ok().map(|(_, token)| token)
+            }
+            _ => None,
+        };
+        self.journal.write(self.host, &rotation)?;
+        let (old, new) = self.put(&rotation)?;
+        let proof = match &server {
+            Server::Absent => {
+                self.tell_callers(&rotation, &old, &new)?;
+                Proof::nobody_to_ask()
+            }
+            Server::Running(socket) => {
+                self.tell(socket)?;
+                self.tell_callers(&rotation, &old, &new)?;
+                proof::of_staging(socket, &rotation, &old, &new, before.as_ref(), self.now())
+            }
+        };
+        if let Some(why) = proof.failed() {
+            return self.undo(&rotation, why);
+        }
+        self.done("prove".to_owned());
+        rotation.phase = Phase::Waiting;
+        rotation.retire_after = self.now() + self.kind.longest_life_secs();
+        self.journal.write(self.host, &rotation)?;
+        if let Err(failure) = self.publish(&mut rotation) {
+            let mut report = self.report(&rotation, "waiting", &proof, Outcome::Changed);
+            report.exit = Exit::Failed;
+            report.refusal = Some(self.unpublished(&failure));
+            return Ok(report);
+        }
+        if rotation.at_once {
+            self.journal.close(self.host)?;
+            return Ok(self.report(&rotation, "retired", &proof, Outcome::Changed));
+        }
+        Ok(self.report(&rotation, "waiting", &proof, Outcome::Changed))
+    }
+
+    /// The server's files: after it whoever reads them again accepts the new value, and the old one unless it must not be.
+    fn put(&mut self, rotation: &Rotation) -> Result<(Secret, Secret)> {
+        let (host, name) = (self.host, self.kind.name());
+        let old = self.value(rotation.old)?;
+        let new = match self.value(rotation.new) {
+            Ok(there) => {
+                self.generations.make_current(host, name, rotation.new)?;
+                there
+            }
+            Err(_) => {
+                let secret = match rotation.value_of {
+                    Some(number) => self.value(number)?,
+                    None => mint()?,
+                };
+                self.generations.add_as(host, name, rotation.new, &secret)?;
+                self.done(format!("make generation {} of {name}", rotation.new));
+                secret
+            }
+        };
+        self.kept = self.generations.read(host, name)?;
+        let previous = format!("{name}_PREVIOUS");
+        if rotation.at_once {
+            self.live.put(host, name, &new)?;
+            self.live.remove(host, &previous)?;
+        } else {
+            // this order: at no moment is the old value in neither file
+            self.live.put(host, &previous, &old)?;
+            self.live.put(host, name, &new)?;
+        }
+        self.done("write live files".to_owned());
+        Ok((old, new))
+    }
+
+    /// Side-cars read `.env`: a token that stands there before the server knows it would be refused.
+    fn tell_callers(&mut self, rotation: &Rotation, old: &Secret, new: &Secret) -> Result<()> {
+        let name = self.kind.name();
+        let beside = if rotation.at_once { "" } else { old.expose() };
+        let previous = format!("{name}_PREVIOUS");
+        self.write_env(&[(name, new.expose()), (&previous, beside)])?;
+        self.done("write .env".to_owned());
+        Ok(())
+    }
+
+    fn write_env(&self, pairs: &[(&str, &str)]) -> Result<()> {
+        let env_file = EnvFile::read(self.host, &self.settings.dir, self.options.lookup)?;
+        // an empty value says what an absent key says, and adds no line
+        let pairs: Vec<_> = pairs
+            .iter()
+            .filter(|(key, value)| !value.is_empty() || env_file.has(key))
+            .copied()
+            .collect();
+        env_file.write(self.host, &pairs)?;
+        Ok(())
+    }
+
+    fn value(&self, number: u64) -> Result<Secret> {
+        let found = self.kept.values.iter().find(|(known, _)| *known == number);
+        let path = self.generations.path(self.kind.name(), number);
+        let (_, secret) = found.with_context(|| format!("{}: not readable", path.display()))?;
+        Ok(secret.clone())
+    }
+
+    fn tell(&mut self, socket: &ControlSocket) -> Result<()> {
+        server::tell(socket).map_err(|why| anyhow::anyhow!("tell the server: {why}"))?;
+        self.done("tell the server".to_owned());
+        Ok(())
+    }
+
+    fn server(&self) -> Result<Server> {
+        let found = Server::find(self.socket.clone());
+        found.map_err(|why| {
+            anyhow::anyhow!(
+                "{}: {why}; nothing was touched",
+                self.socket.path().display()
+            )
+        })
+    }
+
+    /// The way back from a value that the server does not prove.
+    fn undo(&mut self, rotation: &Rotation, why: String) -> Result<Report> {
+        let back = rotation.back(self.kept.newest + 1, self.now());
+        self.journal.write(self.host, &back)?;
+        let (old, new) = self.put(&back)?;
+        let proof = match self.server()? {
+            Server::Absent => {
+                self.tell_callers(&back, &old, &new)?;
+                Proof::nobody_to_ask()
+            }
+            Server::Running(socket) => {
+                let told = server::tell(&socket);
+                self.tell_callers(&back, &old, &new)?;
+                match told {
+                    Ok(()) => proof::of_staging(&socket, &back, &old, &new, None, self.now()),
+                    Err(untold) => Proof::failing(untold.to_string()),
+                }
+            }
+        };
+        if let Some(also) = proof.failed() {
+            let message = format!(
+                "{}: the new value is not proven ({why}), and the way back is not either ({also}); the files have the old value first",
+                self.kind.name()
+            );
+            let refusal = Refusal::new("way-back-failed", message)
+                .hint("agnes-ops secrets check; restart the server to take the files up");
+            let mut report = self.report(&back, "staging", &proof, Outcome::Degraded);
+            report.exit = Exit::Degraded;
+            report.refusal = Some(refusal);
+            return Ok(report);
+        }
+        let waiting = Rotation {
+            phase: Phase::Waiting,
+            ..back
+        };
+        self.journal.write(self.host, &waiting)?;
+        let mut report = self.report(&waiting, "waiting", &proof, Outcome::RolledBack);
+        report.exit = Exit::Failed;
+        let message = format!(
+            "{}: {why}; the old value is back and proven",
+            self.kind.name()
+        );
+        report.refusal = Some(Refusal::new("not-proven", message));
+        Ok(report)
+    }
+
+    /// Where this secret comes from, when nothing made here would get there.
+    fn fetched_only(&self) -> Option<String> {
+        let provision = self.provision()?;
+        let source = provision.source.as_ref()?;
+        provision.publish.is_none().then(|| source.to_string())
+    }
+
+    fn provision(&self) -> Option<&'a Provision> {
+        let named = |provision: &&Provision| provision.name == self.kind.name();
+        self.settings.provisions.iter().find(named)
+    }
+
+    /// Tells the new value where `publish` says, once.
+    fn publish(&mut self, rotation: &mut Rotation) -> Result<(), Failure> {
+        let to = self
+            .provision()
+            .and_then(|provision| provision.publish.as_ref());
+        if let Some(url) = to
+            && !rotation.published
+        {
+            let value = self.value(rotation.new).map_err(|why| Failure {
+                reason: Reason::Malformed,
+                url: url.to_string(),
+                message: format!("{why:#}"),
+                hint: None,
+            })?;
+            let version = self.fetcher.publish(url, value.expose().as_bytes())?;
+            self.done(format!("publish {version}"));
+        }
+        rotation.published = true;
+        // tried again, it would only make one more version of the same value
+        if let Err(why) = self.journal.write(self.host, rotation) {
+            tracing::warn!("{}: published, not journalled: {why:#}", self.kind.name());
+        }
+        Ok(())
+    }
+
+    fn unpublished(&self, failure: &Failure) -> Refusal {
+        let message = format!(
+            "{}: the new value counts here and is not published to {}: {}; the old one stays, the next run tries again",
+            self.kind.name(),
+            failure.url,
+            failure.message
+        );
+        let refusal = Refusal::new("not-published-back", message);
+        match &failure.hint {
+            Some(hint) => refusal.hint(hint.clone()),
+            None => refusal,
+        }
+    }
+
+    /// Retires the old value if nothing needs it any more.
+    fn retire_when_due(&mut self, mut rotation: Rotation) -> Result<Report> {
+        // whoever reads it there would otherwise be left with the old one
+        if let Err(failure) = self.publish(&mut rotation) {
+            let refusal = self.unpublished(&failure);
+            let mut report = Report::refused(Exit::Failed, refusal);
+            report.details = self.details(&rotation, "waiting");
+            return Ok(report);
+        }
+        if rotation.at_once {
+            return self.retire(rotation);
+        }
+        let left = rotation.retire_after - self.now();
+        if left > 0 {
+            let message = format!(
+                "{}: what generation {} signed may be valid for another {left} s; it stays until then",
+                self.kind.name(),
+                rotation.old
+            );
+            return Ok(self.deferred(&rotation, "not-yet", message, &[]));
+        }
+        if self.kind == Kind::Scheduler {
+            let Server::Running(socket) = self.server()? else {
+                let message = "no server runs that could say who has moved; nothing was touched";
+                return Ok(self.deferred(&rotation, "server-absent", message.to_owned(), &[]));
+            };
+            let not_moved = server::not_moved(&socket)?;
+            if !not_moved.callers.is_empty() || not_moved.may_lack_some {
+                let message = format!(
+                    "{} callers still use generation {} of {}; it stays until they have moved",
+                    not_moved.callers.len(),
+                    rotation.old,
+                    self.kind.name()
+                );
+                return Ok(self.deferred(
+                    &rotation,
+                    "callers-not-moved",
+                    message,
+                    &not_moved.callers,
+                ));
+            }
+        }
+        self.retire(rotation)
+    }
+
+    fn retire(&mut self, mut rotation: Rotation) -> Result<Report> {
+        let server = self.server()?;
+        rotation.phase = Phase::Retiring;
+        self.journal.write(self.host, &rotation)?;
+        let (old, new) = (self.value(rotation.old)?, self.value(rotation.new)?);
+        let previous = format!("{}_PREVIOUS", self.kind.name());
+        self.live.remove(self.host, &previous)?;
+        self.write_env(&[(&previous, "")])?;
+        self.done(format!("take generation {} away", rotation.old));
+        let proof = match &server {
+            Server::Absent => Proof::nobody_to_ask(),
+            Server::Running(socket) => {
+                self.tell(socket)?;
+                proof::of_retirement(socket, &rotation, &old, &new, self.now())
+            }
+        };
+        if let Some(why) = proof.failed() {
+            let mut report = self.report(&rotation, "retiring", &proof, Outcome::Changed);
+            report.exit = Exit::Failed;
+            let message = format!(
+                "{}: generation {} is gone from the files, and the running server is not proven to refuse it: {why}; the next run tries again",
+                self.kind.name(),
+                rotation.old
+            );
+            report.refusal = Some(Refusal::new("not-refused", message));
+            return Ok(report);
+        }
+        self.done("prove".to_owned());
+        self.journal.close(self.host)?;
+        Ok(self.report(&rotation, "retired", &proof, Outcome::Changed))
+    }
+
+    fn done(&mut self, what: String) {
+        self.steps.done(what, self.host.instant());
+    }
+}
