@@ -175,6 +175,14 @@ in a drop-in replaces the whole list of `agnes.toml`; an empty one is `jobs = []
 | `retries` | further tries after a failed one, at most 100 | `3` |
 | `token_env` | with `url`: the variable, of the environment or `.env`, that holds the bearer token to send; the file that `<NAME>_FILE` names beats it. The server's own secrets cannot be named | no credential is sent |
 
+A job with `path` calls as the scheduler, without a body, whether or not `SCHEDULER_API_TOKEN` is set. It may call what the
+column "scheduler" of [access.md](access.md) says, in short: probes, `GET /api/jobs` and `POST /api/jobs/{name}/run`. Any other
+path answers 403 and the run is a `failure`, which shows at its first run and not at the start. The call counts among the
+scheduler's own in `[limits]`.
+
+The example needs `REPORTS_TOKEN` in `.env` or the environment (or `REPORTS_TOKEN_FILE`): without it `agnesd` exits with 78, and
+`agnes-ops` warns. It is read once: for another token, restart the server.
+
 ```toml
 [[jobs]]
 name = "nightly-report"
@@ -182,14 +190,6 @@ schedule = "daily 03:00"
 url = "https://reports.example.com/run"
 token_env = "REPORTS_TOKEN"
 ```
-
-This one needs `REPORTS_TOKEN` in `.env` or the environment (or `REPORTS_TOKEN_FILE`): without it `agnesd` exits with 78, and
-`agnes-ops` warns. It is read once: for another token, restart the server.
-
-A job with `path` calls as the scheduler, without a body, whether or not `SCHEDULER_API_TOKEN` is set. It may call what the
-column "scheduler" of [access.md](access.md) says, in short: probes, `GET /api/jobs` and `POST /api/jobs/{name}/run`. Any other
-path answers 403 and the run is a `failure`, which shows at its first run and not at the start. The call counts among the
-scheduler's own in `[limits]`.
 
 ## Secrets
 
