@@ -170,12 +170,20 @@ in a drop-in replaces the whole list of `agnes.toml`; an empty one is `jobs = []
 |---|---|---|
 | `name` | at most 64 of `a-z`, `0-9`, `_` and `-`, a letter or digit first; once | required |
 | `schedule` | `every 15m` (`s`, `m`, `h` or `d`; 10s to 31d, counted from the last start), `daily 03:00`, `cron 0 5 * * 1` (minute, hour, day of month, month, day of week); all in UTC | required |
-| `path` | what is called on this server, beginning with `/` | one of `path` and `url` |
+| `path` | what is called on this server, beginning with `/`, as the scheduler (below) | one of `path` and `url` |
 | `url` | what is called elsewhere: http or https, no user in it | one of `path` and `url` |
 | `method` | `GET` or `POST` | `POST` |
 | `timeout` | of one try, at most 24h | `60s` |
 | `retries` | further tries after a failed one, at most 100 | `3` |
 | `token_env` | with `url`: the variable, of the environment or `.env`, that holds the bearer token to send; the file that `<NAME>_FILE` names beats it. The server's own secrets cannot be named | no credential is sent |
+
+A job with `path` calls as the scheduler, without a body, whether or not `SCHEDULER_API_TOKEN` is set. It may call what the
+column "scheduler" of [access.md](access.md) says, in short: probes, `GET /api/jobs` and `POST /api/jobs/{name}/run`. Any other
+path answers 403 and the run is a `failure`, which shows at its first run and not at the start. The call counts among the
+scheduler's own in `[limits]`.
+
+The example needs `REPORTS_TOKEN` in `.env` or the environment (or `REPORTS_TOKEN_FILE`): without it `agnesd` exits with 78, and
+`agnes-ops` warns. It is read once: for another token, restart the server.
 
 ```toml
 [[jobs]]

@@ -46,9 +46,9 @@ pub(crate) enum Verb {
         document: Document,
     },
     /// A one-time secret that signs a person in, from the running server
-    #[command(name = "sign-in-link")]
+    #[command(name = "sign-in-link", after_help = SIGN_IN_LINK)]
     SignInLink {
-        /// Whom
+        /// Whom: the address of a user that is not disabled
         #[arg(value_name = "EMAIL")]
         email: String,
     },
@@ -78,6 +78,7 @@ pub(crate) struct Audit {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AuditVerb {
     /// Read the whole chain: exit 0, or 1 with every edit, gap and cut tail that shows
+    #[command(after_help = AUDIT_VERIFY)]
     Verify {
         /// The database [default: $STATE_DIR/system.duckdb]
         #[arg(value_name = "FILE")]
@@ -197,6 +198,28 @@ EXIT CODES
   78  the file's schema is newer than this program, or is not its schema
 ";
 
+const AUDIT_VERIFY: &str = "\
+Prints findings, and what is none: rows in which a start told of a database that was put back or a
+damaged log, and `note:` lines for what was not checked. docs/server.md#audit lists the findings.
+
+EXIT CODES
+  0   no finding
+  1   refused or failed (in use, not readable), or there is a finding
+  2   the command line is wrong
+  78  the settings are invalid
+";
+
+const SIGN_IN_LINK: &str = "\
+Asks the control socket, so as root or as the server's own user. The secret goes to standard output;
+within 15 minutes and once: POST /auth/magic/verify {\"token\": \"…\"}.
+
+EXIT CODES
+  0   printed
+  1   nothing was made: no server runs, it did not let us, or there is no such user
+  2   the command line is wrong
+  78  the settings are invalid
+";
+
 /// `0.1.0 (1a2b3c4d5e6f)`, or the version alone.
 static VERSION: LazyLock<String> = LazyLock::new(|| match app::COMMIT {
     Some(commit) => format!("{} ({commit})", app::VERSION),
@@ -220,52 +243,65 @@ ADDRESSES
   GET /healthz      live: 200 while the process answers
   GET /readyz       ready: 200, or 503 with `reasons` (draining, store)
 
-  Anything else is an application/problem+json document. Every answer has an x-request-id, which such a document repeats.
+  Errors are application/problem+json documents. Every answer has an x-request-id, which such a
+  document repeats.
 
 LIMITS
-  A body of 1 MiB (413) that arrives within 30 s of its first read (408); an address of 8 KiB (414); header fields of
-  32 KiB in sum, and 100 of them (431); 1024 connections on each listener, more wait.
+  A body of 1 MiB (413) that arrives within 30 s of its first read (408); an address of 8 KiB
+  (414); header fields of 32 KiB in sum, and 100 of them (431); 1024 connections on each listener,
+  more wait.
 
 TLS
-  certs/current is opened once and both files are read from what it leads to; without that link, certs/privkey.pem
-  and certs/fullchain.pem are read. A pair is used only if every block of the chain parses and the key belongs to
-  the leaf. At start a missing or unsound pair is exit 1: a server without its TLS would go unnoticed. Later a
-  refused pair is logged and the one in use stays. Dates are warned of, not enforced: `agnes-ops tls check` judges.
+  certs/current is opened once and both files are read from what it leads to; without that link,
+  certs/privkey.pem and certs/fullchain.pem are read. A pair is used only if every block of the
+  chain parses and the key belongs to the leaf. At start a missing or unsound pair is exit 1: a
+  server without its TLS would go unnoticed. Later a refused pair is logged and the one in use
+  stays. Dates are warned of, not enforced: `agnes-ops tls check` judges.
   TLS 1.2 and 1.3; h2 and http/1.1.
 
 SIGNALS
   SIGUSR1, SIGHUP   read the certificate again; connections in use keep theirs, none is lost
-  SIGHUP            also the keys: two verify, the first signs; a bad one is refused and those in use stay
-  SIGTERM, SIGINT   stop: /readyz turns 503, listeners close, requests in flight finish; a second one cuts them off
+  SIGHUP            also the secrets and their files: two keys verify, the first signs; a bad one
+                    is refused and those in use stay. Every other setting needs a restart
+  SIGTERM, SIGINT   stop: /readyz turns 503, listeners close, requests in flight finish; a second
+                    one cuts them off
 
 FILES
-  $STATE_DIR              must be a directory or have a parent to be made in
-  $STATE_DIR/certs/       the certificate
-  $STATE_DIR/system.duckdb  the database; nobody else may open it while the server runs
-  $STATE_DIR/audit.head   the audit log's head outside of it, signed with audit.key
-  $DATA_DIR/run/agnesd.sock  the control socket; hold.json beside it while writes are held
-  $STATE_DIR/agnesd.pid   written once everything listens, removed by a stop; where `agnes-ops` sends signals
-  $STATE_DIR/agnesd.lock  locked for life: one agnesd for each STATE_DIR
-  $STATE_DIR/system.duckdb       the database; beside it .wal (writes since the last checkpoint), .lock
-  $STATE_DIR/pre-migration/      a proven copy of the database from before each migration; yours to remove
-  $STATE_DIR/quarantine/         write-ahead logs that could not be replayed, each with a copy and report.json
+  $STATE_DIR                  must be a directory or have a parent to be made in
+  $STATE_DIR/certs/           the certificate
+  $STATE_DIR/system.duckdb    the database; nobody else may open it while the server runs. Beside it
+                              .wal (writes since the last checkpoint) and .lock
+  $STATE_DIR/audit.head       the audit log's head outside of it, signed with audit.key
+  $STATE_DIR/pre-migration/   a proven copy of the database from before each migration; yours to
+                              remove
+  $STATE_DIR/quarantine/      write-ahead logs that could not be replayed, each with a copy and
+                              report.json
+  $STATE_DIR/agnesd.pid       written once everything listens, removed by a stop; where `agnes-ops`
+                              sends signals
+  $STATE_DIR/agnesd.lock      locked for life: one agnesd for each STATE_DIR
+  $DATA_DIR/run/agnesd.sock   the control socket; hold.json beside it while writes are held
+  $DATA_DIR/snapshots/        copies that the control socket was asked for; yours to remove
 
 SYSTEMD
-  Type=notify (or notify-reload): READY=1 once everything listens, RELOADING=1 around a reload, STOPPING=1, STATUS=,
-  and WATCHDOG=1 when WatchdogSec= is set. Under journald the log has no timestamps of its own.
+  Type=notify (or notify-reload): READY=1 once everything listens, RELOADING=1 around a reload,
+  STOPPING=1, STATUS=, and WATCHDOG=1 when WatchdogSec= is set. Under journald the log has no
+  timestamps of its own.
 
 EXIT CODES
-  0   stopped as asked, every request in flight finished
-  1   did not start (port taken, no sound certificate, STATE_DIR in use), or requests were cut off by the stop
+  0   stopped as asked, every request in flight finished; a verb: done, no finding
+  1   did not start (port taken, no sound certificate, STATE_DIR or database in use, a write-ahead
+      log in quarantine); or the stop was not clean (requests cut off, jobs interrupted, the
+      write-ahead log not folded in) or came because the database has to be opened anew; a verb:
+      refused, failed, or with a finding
   2   the command line is wrong
   10  `db recover` without --accept-loss: there is something to decide
-  78  the settings are invalid: all problems are listed, nothing was started; or the database's schema is newer than this
-      program or not its schema
+  78  the settings are invalid: all problems are listed, nothing was started; or the database's
+      schema is newer than this program or not its schema
 
 EXAMPLES
-  agnesd db check                                read all of the database and say whether it is sound
   agnesd                                         serve with the settings of /opt/agnes
   agnesd -C ./.agnes serve                       serve another deployment
+  agnesd db check                                read all of the database: is it sound?
   STATE_DIR=/tmp/agnes LOG_LEVEL=debug agnesd    no files, environment alone
   kill -USR1 $(cat /data/state/agnesd.pid)       take up a new certificate
 ";

@@ -25,13 +25,13 @@ mod table;
 
 pub(crate) use table::{Entry, Table};
 
-/// May read the audit log and the figures of the server.
+/// May read the audit log.
 pub(crate) const AUDITOR: &str = "auditor";
 /// May look at and run jobs.
 pub(crate) const JOB_OPERATOR: &str = "job_operator";
 /// The roles that the server itself asks for, with what they are for.
 pub(crate) const ROLES: &[(&str, &str)] = &[
-    (AUDITOR, "reads the audit log and the detailed health"),
+    (AUDITOR, "reads the audit log"),
     (JOB_OPERATOR, "looks at jobs and runs them"),
 ];
 

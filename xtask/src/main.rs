@@ -38,9 +38,9 @@ enum Verb {
     Pentest(xtask::pentest::Options),
     /// Hold every import against the table in docs/architecture.md
     Layers,
-    /// Write what agnes-config generates: docs/configuration.md and .env.example
+    /// Write the generated documents: docs/configuration.md, .env.example, docs/openapi.json, docs/access.md
     Docs {
-        /// Write nothing; exit 1 when one is stale
+        /// Write nothing; exit 1 when one of the first two is stale (the server's tests compare the others)
         #[arg(long)]
         check: bool,
     },
