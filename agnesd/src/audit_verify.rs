@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use agnes_store::audit::verify::{Report, verify};
+use agnes_store::audit::verify::{Report, verify, verify_own};
 use serde_json::json;
 
 use crate::cli::{Audit, AuditVerb};
@@ -21,7 +21,11 @@ pub(crate) fn run(audit: &Audit, state_dir: Option<&Path>) -> ExitCode {
     let AuditVerb::Verify { file, scratch } = &audit.verb;
     let outcome = options(file.as_deref(), state_dir).and_then(|(options, file)| {
         let scratch = scratch.clone().unwrap_or_else(std::env::temp_dir);
-        verify(&options, &file, &scratch).map(outcome)
+        let report = match state_dir {
+            Some(_) => verify_own(&options, &scratch),
+            None => verify(&options, &file, &scratch),
+        };
+        report.map(outcome)
     });
     finish("audit verify", audit.json, begun, outcome)
 }

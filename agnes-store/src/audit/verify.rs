@@ -115,6 +115,9 @@ pub struct Report {
     pub expired_through: Option<i64>,
     /// The row that `audit.head` names.
     pub witness_seq: Option<i64>,
+    /// There is no `audit.head` beside it.
+    #[serde(skip)]
+    without_witness: bool,
     /// What starts of the server have found and told.
     pub told: Vec<Told>,
     /// What was not checked, and why.
@@ -131,6 +134,21 @@ impl Report {
             what: what.into(),
         });
     }
+}
+
+/// The database of a server: as [`verify`], and every server leaves an `audit.head` beside its own.
+///
+/// # Errors
+/// As there.
+pub fn verify_own(options: &Options, scratch: &Path) -> Result<Report, OpenError> {
+    let mut report = verify(options, &options.database(), scratch)?;
+    if report.without_witness && report.rows > 0 {
+        let what = format!(
+            "there is no {WITNESS}, which every server leaves: a tail that was cut off would not show"
+        );
+        report.finding(Kind::WitnessMissing, None, what);
+    }
+    Ok(report)
 }
 
 /// Reads `file` with its `audit.head` and `audit.key` beside it. Where a write-ahead log is left, copies of both in `scratch`
@@ -235,14 +253,8 @@ fn judge(options: &Options, file: &Path, named: &Path, beside: &Path) -> Result<
         return Ok(report);
     }
     judge_head(&mut report, &connection, walk.last());
-    if named == options.database() && witness == Found::Missing && report.rows > 0 {
-        let what = format!(
-            "there is no {WITNESS}, which every server leaves: a tail that was cut off would not show"
-        );
-        report.finding(Kind::WitnessMissing, None, what);
-    } else {
-        judge_witness(&mut report, &witness, &walk, key.as_ref());
-    }
+    report.without_witness = witness == Found::Missing;
+    judge_witness(&mut report, &witness, &walk, key.as_ref());
     Ok(report)
 }
 
