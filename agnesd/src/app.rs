@@ -12,14 +12,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agnes_config::Settings;
-use agnes_store::users::normal_email;
+use agnes_store::sessions::Session;
+use agnes_store::users::{User, normal_email};
 use agnes_store::{Figures, Store, clock};
 use nix::sys::statvfs::{Statvfs, statvfs};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
-use crate::auth::keys::Keys;
+use crate::auth::keys::{Claims, Keys};
 use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
 use crate::guard::Guard;
@@ -170,6 +171,19 @@ impl App {
             problems.join("; ")
         })?;
         Ok(self.keys.replace(&settings.secrets))
+    }
+
+    /// An access token of a session, from now on.
+    ///
+    /// # Errors
+    /// When it cannot be signed, which would be a defect.
+    pub(crate) fn access_token(&self, session: &Session, user: &User) -> Result<String, String> {
+        let claims = Claims {
+            sub: user.id,
+            sid: session.id,
+            epoch: user.epoch,
+        };
+        self.keys.sign(claims, clock::now().unix_timestamp())
     }
 
     /// Where snapshots are: `$DATA_DIR/snapshots`, or below the state directory where there is no data disk.

@@ -9,6 +9,8 @@ use agnes_e2e::secret_manager::{Mode, SecretManager};
 
 use crate::crash::{checkpoints, chosen, killed_at};
 
+mod check;
+
 const OWN: [&str; 3] = ["JWT_SECRET_KEY", "SCHEDULER_API_TOKEN", "SESSION_SECRET"];
 const EDITED: &str = "b7f1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f";
 
@@ -333,109 +335,6 @@ fn what_no_env_file_can_carry_is_refused_before_anything_is_touched() {
     let ran = ensure(&deployment).exits(0);
     assert!(ran.stderr.contains("NUL"), "{}", ran.stderr);
     assert_eq!(value(&deployment, "DATA_SOURCE_TOKEN"), None);
-}
-
-#[test]
-fn the_list_has_lengths_and_ages_and_never_a_value() {
-    let deployment = host();
-    deployment.ops(&["secrets", "list"]).exits(0);
-    ensure(&deployment).exits(0);
-    let ran = deployment.ops(&["secrets", "list"]).exits(0);
-    let secrets = ran.detail("secrets").as_array().unwrap().clone();
-    assert_eq!(secrets.len(), 3);
-    for secret in &secrets {
-        assert_eq!(secret["chars"], 64);
-        assert!(secret["age_secs"].as_i64().unwrap() < 600);
-        assert_eq!(secret["overdue"], false);
-        assert!(secret["due_at"].as_str().unwrap().ends_with('Z'));
-        assert!(!secret["read_by"].as_array().unwrap().is_empty());
-    }
-    for name in OWN {
-        assert!(!ran.stdout.contains(&current(&deployment, name).1));
-    }
-}
-
-#[track_caller]
-fn findings(ran: &Ran) -> Vec<String> {
-    let findings = ran.detail("findings").as_array().unwrap();
-    findings
-        .iter()
-        .map(|f| {
-            format!(
-                "{} {}",
-                f["id"].as_str().unwrap(),
-                f["name"].as_str().unwrap()
-            )
-        })
-        .collect()
-}
-
-#[test]
-fn the_check_names_each_fault_and_a_healthy_host_has_none() {
-    let deployment = host();
-    let missing = deployment.ops(&["secrets", "check"]).exits(10);
-    assert!(findings(&missing).contains(&"secrets.missing JWT_SECRET_KEY".to_owned()));
-    ensure(&deployment).exits(0);
-    let healthy = deployment.ops(&["secrets", "check"]).exits(0);
-    assert_eq!(findings(&healthy), Vec::<String>::new());
-    assert_eq!(
-        healthy.detail("unchecked").as_array().unwrap().len(),
-        1,
-        "no server runs"
-    );
-
-    type Fault = (&'static str, fn(&Deployment));
-    let faults: [Fault; 6] = [
-        ("secrets.readable .env", |d| {
-            std::fs::set_permissions(env_path(d), PermissionsExt::from_mode(0o644)).unwrap();
-        }),
-        ("secrets.readable JWT_SECRET_KEY", |d| {
-            let path = secret_dir(d, "JWT_SECRET_KEY").join("1");
-            std::fs::set_permissions(path, PermissionsExt::from_mode(0o640)).unwrap();
-        }),
-        ("secrets.short JWT_SECRET_KEY", |d| {
-            replace(d, "JWT_SECRET_KEY", "short");
-        }),
-        ("secrets.env-missing SESSION_SECRET", |d| {
-            replace(d, "SESSION_SECRET", "");
-        }),
-        ("secrets.live-differs SESSION_SECRET", |d| {
-            std::fs::remove_file(d.state().join("secrets/live/SESSION_SECRET")).unwrap();
-        }),
-        ("secrets.overdue SCHEDULER_API_TOKEN", |d| {
-            let file = std::fs::File::options()
-                .write(true)
-                .open(secret_dir(d, "SCHEDULER_API_TOKEN").join("1"))
-                .unwrap();
-            let old = std::time::SystemTime::now() - std::time::Duration::from_secs(91 * 86_400);
-            file.set_modified(old).unwrap();
-        }),
-    ];
-    for (want, fault) in faults {
-        let deployment = host();
-        ensure(&deployment).exits(0);
-        fault(&deployment);
-        let ran = deployment.ops(&["secrets", "check"]).exits(10);
-        assert!(
-            findings(&ran).contains(&want.to_owned()),
-            "{want}: {:?}",
-            findings(&ran)
-        );
-        assert!(
-            !ran.stdout
-                .contains(&current(&deployment, "JWT_SECRET_KEY").1)
-        );
-    }
-}
-
-#[test]
-fn one_value_under_two_names_is_found() {
-    let deployment = host()
-        .with("JWT_SECRET_KEY", EDITED)
-        .with("SESSION_SECRET", EDITED);
-    ensure(&deployment).exits(0);
-    let ran = deployment.ops(&["secrets", "check"]).exits(10);
-    assert!(findings(&ran).contains(&"secrets.shared SESSION_SECRET".to_owned()));
 }
 
 #[test]

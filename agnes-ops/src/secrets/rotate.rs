@@ -6,8 +6,8 @@
 //!
 //! Does not: wait under the lock: the timer, or the next run, finishes.
 
-use agnes_config::{Provision, Secret, Settings};
-use anyhow::{Context as _, Result};
+use agnes_config::Settings;
+use anyhow::Result;
 use serde_json::Value;
 
 use super::Lookup;
@@ -16,13 +16,15 @@ use super::env_file::EnvFile;
 use super::generations::{Current, Generations, Kept};
 use super::live::Live;
 use crate::deployment::Deployment;
-use crate::fetch::{Failure, Fetcher, Reason};
+use crate::fetch::Fetcher;
 use crate::host::Host;
 use crate::journal::Journal;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::served::ControlSocket;
 
+mod files;
 mod proof;
+mod publish;
 mod report;
 mod rotation;
 mod server;
@@ -255,18 +257,7 @@ impl<'a> Work<'a> {
             _ => None,
         };
         self.journal.write(self.host, &rotation)?;
-        let (old, new) = self.put(&rotation)?;
-        let proof = match &server {
-            Server::Absent => {
-                self.tell_callers(&rotation, &old, &new)?;
-                Proof::nobody_to_ask()
-            }
-            Server::Running(socket) => {
-                self.tell(socket)?;
-                self.tell_callers(&rotation, &old, &new)?;
-                proof::of_staging(socket, &rotation, &old, &new, before.as_ref(), self.now())
-            }
-        };
+        let proof = self.settle(&server, &rotation, before.as_ref())?;
         if let Some(why) = proof.failed() {
             return self.undo(&rotation, why);
         }
@@ -287,74 +278,6 @@ impl<'a> Work<'a> {
         Ok(self.report(&rotation, "waiting", &proof, Outcome::Changed))
     }
 
-    /// The server's files: after it whoever reads them again accepts the new value, and the old one unless it must not be.
-    fn put(&mut self, rotation: &Rotation) -> Result<(Secret, Secret)> {
-        let (host, name) = (self.host, self.kind.name());
-        let old = self.value(rotation.old)?;
-        let new = match self.value(rotation.new) {
-            Ok(there) => {
-                self.generations.make_current(host, name, rotation.new)?;
-                there
-            }
-            Err(_) => {
-                let secret = match rotation.value_of {
-                    Some(number) => self.value(number)?,
-                    None => mint()?,
-                };
-                self.generations.add_as(host, name, rotation.new, &secret)?;
-                self.done(format!("make generation {} of {name}", rotation.new));
-                secret
-            }
-        };
-        self.kept = self.generations.read(host, name)?;
-        let previous = format!("{name}_PREVIOUS");
-        if rotation.at_once {
-            self.live.put(host, name, &new)?;
-            self.live.remove(host, &previous)?;
-        } else {
-            // this order: at no moment is the old value in neither file
-            self.live.put(host, &previous, &old)?;
-            self.live.put(host, name, &new)?;
-        }
-        self.done("write live files".to_owned());
-        Ok((old, new))
-    }
-
-    /// Side-cars read `.env`: a token that stands there before the server knows it would be refused.
-    fn tell_callers(&mut self, rotation: &Rotation, old: &Secret, new: &Secret) -> Result<()> {
-        let name = self.kind.name();
-        let beside = if rotation.at_once { "" } else { old.expose() };
-        let previous = format!("{name}_PREVIOUS");
-        self.write_env(&[(name, new.expose()), (&previous, beside)])?;
-        self.done("write .env".to_owned());
-        Ok(())
-    }
-
-    fn write_env(&self, pairs: &[(&str, &str)]) -> Result<()> {
-        let env_file = EnvFile::read(self.host, &self.settings.dir, self.options.lookup)?;
-        // an empty value says what an absent key says, and adds no line
-        let pairs: Vec<_> = pairs
-            .iter()
-            .filter(|(key, value)| !value.is_empty() || env_file.has(key))
-            .copied()
-            .collect();
-        env_file.write(self.host, &pairs)?;
-        Ok(())
-    }
-
-    fn value(&self, number: u64) -> Result<Secret> {
-        let found = self.kept.values.iter().find(|(known, _)| *known == number);
-        let path = self.generations.path(self.kind.name(), number);
-        let (_, secret) = found.with_context(|| format!("{}: not readable", path.display()))?;
-        Ok(secret.clone())
-    }
-
-    fn tell(&mut self, socket: &ControlSocket) -> Result<()> {
-        server::tell(socket).map_err(|why| anyhow::anyhow!("tell the server: {why}"))?;
-        self.done("tell the server".to_owned());
-        Ok(())
-    }
-
     fn server(&self) -> Result<Server> {
         let found = Server::find(self.socket.clone());
         found.map_err(|why| {
@@ -369,21 +292,8 @@ impl<'a> Work<'a> {
     fn undo(&mut self, rotation: &Rotation, why: String) -> Result<Report> {
         let back = rotation.back(self.kept.newest + 1, self.now());
         self.journal.write(self.host, &back)?;
-        let (old, new) = self.put(&back)?;
-        let proof = match self.server()? {
-            Server::Absent => {
-                self.tell_callers(&back, &old, &new)?;
-                Proof::nobody_to_ask()
-            }
-            Server::Running(socket) => {
-                let told = server::tell(&socket);
-                self.tell_callers(&back, &old, &new)?;
-                match told {
-                    Ok(()) => proof::of_staging(&socket, &back, &old, &new, None, self.now()),
-                    Err(untold) => Proof::failing(untold.to_string()),
-                }
-            }
-        };
+        let server = self.server()?;
+        let proof = self.settle(&server, &back, None)?;
         if let Some(also) = proof.failed() {
             let message = format!(
                 "{}: the new value is not proven ({why}), and the way back is not either ({also}); the files have the old value first",
@@ -409,57 +319,6 @@ impl<'a> Work<'a> {
         );
         report.refusal = Some(Refusal::new("not-proven", message));
         Ok(report)
-    }
-
-    /// Where this secret comes from, when nothing made here would get there.
-    fn fetched_only(&self) -> Option<String> {
-        let provision = self.provision()?;
-        let source = provision.source.as_ref()?;
-        provision.publish.is_none().then(|| source.to_string())
-    }
-
-    fn provision(&self) -> Option<&'a Provision> {
-        let named = |provision: &&Provision| provision.name == self.kind.name();
-        self.settings.provisions.iter().find(named)
-    }
-
-    /// Tells the new value where `publish` says, once.
-    fn publish(&mut self, rotation: &mut Rotation) -> Result<(), Failure> {
-        let to = self
-            .provision()
-            .and_then(|provision| provision.publish.as_ref());
-        if let Some(url) = to
-            && !rotation.published
-        {
-            let value = self.value(rotation.new).map_err(|why| Failure {
-                reason: Reason::Malformed,
-                url: url.to_string(),
-                message: format!("{why:#}"),
-                hint: None,
-            })?;
-            let version = self.fetcher.publish(url, value.expose().as_bytes())?;
-            self.done(format!("publish {version}"));
-        }
-        rotation.published = true;
-        // tried again, it would only make one more version of the same value
-        if let Err(why) = self.journal.write(self.host, rotation) {
-            tracing::warn!("{}: published, not journalled: {why:#}", self.kind.name());
-        }
-        Ok(())
-    }
-
-    fn unpublished(&self, failure: &Failure) -> Refusal {
-        let message = format!(
-            "{}: the new value counts here and is not published to {}: {}; the old one stays, the next run tries again",
-            self.kind.name(),
-            failure.url,
-            failure.message
-        );
-        let refusal = Refusal::new("not-published-back", message);
-        match &failure.hint {
-            Some(hint) => refusal.hint(hint.clone()),
-            None => refusal,
-        }
     }
 
     /// Retires the old value if nothing needs it any more.
@@ -518,10 +377,10 @@ impl<'a> Work<'a> {
         self.done(format!("take generation {} away", rotation.old));
         let proof = match &server {
             Server::Absent => Proof::nobody_to_ask(),
-            Server::Running(socket) => {
-                self.tell(socket)?;
-                proof::of_retirement(socket, &rotation, &old, &new, self.now())
-            }
+            Server::Running(socket) => match self.tell(socket) {
+                Ok(()) => proof::of_retirement(socket, &rotation, &old, &new, self.now()),
+                Err(untold) => Proof::failing(untold.to_string()),
+            },
         };
         if let Some(why) = proof.failed() {
             let mut report = self.report(&rotation, "retiring", &proof, Outcome::Changed);

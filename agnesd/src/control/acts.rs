@@ -20,7 +20,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Operator;
 use crate::app::App;
-use crate::auth::keys::{ACCESS_SECS, Claims};
+use crate::auth::keys::ACCESS_SECS;
 use crate::auth::secrets;
 use crate::error::{Answer, Problem};
 use crate::reload::{self, Failed};
@@ -59,14 +59,8 @@ pub(super) async fn probe_keys(
 ) -> Answer<Json<Value>> {
     let expires_at = clock::now() + Duration::seconds(ACCESS_SECS);
     let (session, user) = app.store.start_probe_session(origin, expires_at).await?;
-    let claims = Claims {
-        sub: user.id,
-        sid: session.id,
-        epoch: user.epoch,
-    };
     let access_token = app
-        .keys
-        .sign(claims, clock::now().unix_timestamp())
+        .access_token(&session, &user)
         .map_err(|why| Problem::internal(&why))?;
     Ok(Json(
         json!({"access_token": access_token, "token_type": "bearer", "expires_in": ACCESS_SECS}),

@@ -21,7 +21,7 @@ use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::auth::keys::{ACCESS_SECS, Claims};
+use crate::auth::keys::ACCESS_SECS;
 use crate::auth::{refresh, secrets};
 use crate::error::{Answer, Problem};
 use crate::request::{Asker, Body};
@@ -236,14 +236,8 @@ fn tokens(
     secret: &str,
     kind: &'static str,
 ) -> Answer<Response> {
-    let claims = Claims {
-        sub: user.id,
-        sid: session.id,
-        epoch: user.epoch,
-    };
     let access_token = app
-        .keys
-        .sign(claims, clock::now().unix_timestamp())
+        .access_token(session, user)
         .map_err(|why| Problem::internal(&why))?;
     let tokens = Tokens {
         access_token,

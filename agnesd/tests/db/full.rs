@@ -5,7 +5,7 @@ use std::path::Path;
 
 use agnes_store::Migrations;
 
-use crate::place::{Place, flip};
+use crate::place::{Place, Ran, flip};
 use crate::small_disk::SmallDisk;
 
 /// Names in a directory, sorted.
@@ -25,6 +25,17 @@ fn large(place: &Place) {
     assert!(bytes > 256 << 10, "{bytes}");
 }
 
+/// A refusal for want of room, with what was left on the host.
+fn has_no_room(refused: &Ran, reason: &str, left: &str, what: &str) {
+    assert_eq!(refused.exit, Some(1), "{what}: {}", refused.stdout);
+    let said = &refused.stderr;
+    assert_eq!(refused.details()["reason"], reason, "{what}: {said}");
+    assert!(
+        said.contains("No space left on device") && said.contains(left),
+        "{what}: {said}"
+    );
+}
+
 #[test]
 fn s04_a_disk_that_fills_up_during_the_copy_keeps_the_migration_from_beginning() {
     let place = Place::new();
@@ -37,19 +48,7 @@ fn s04_a_disk_that_fills_up_during_the_copy_keeps_the_migration_from_beginning()
     for kib in [0, 128] {
         disk.fill_but(kib);
         let refused = place.db(&["migrate"]);
-        assert_eq!(refused.exit, Some(1), "{kib}: {}", refused.stdout);
-        assert_eq!(
-            refused.details()["reason"],
-            "copy",
-            "{kib}: {}",
-            refused.stderr
-        );
-        assert!(
-            refused.stderr.contains("No space left on device")
-                && refused.stderr.contains("nothing was migrated"),
-            "{kib}: {}",
-            refused.stderr
-        );
+        has_no_room(&refused, "copy", "nothing was migrated", &format!("{kib}"));
         assert!(place.copies().is_empty());
         let copies = place.state().join("pre-migration");
         assert!(!copies.exists() || names(&copies).is_empty(), "{kib}");
@@ -130,18 +129,11 @@ fn s06_a_replay_on_a_full_disk_moves_nothing_and_is_inconclusive() {
         &["check"],
     ] {
         let refused = place.db(args);
-        assert_eq!(refused.exit, Some(1), "{args:?}: {}", refused.stdout);
-        assert_eq!(
-            refused.details()["reason"],
+        has_no_room(
+            &refused,
             "inconclusive",
-            "{args:?}: {}",
-            refused.stderr
-        );
-        assert!(
-            refused.stderr.contains("No space left on device")
-                && refused.stderr.contains("nothing was moved"),
-            "{args:?}: {}",
-            refused.stderr
+            "nothing was moved",
+            &format!("{args:?}"),
         );
         assert!(place.tree() == before, "{args:?}");
     }

@@ -22,6 +22,15 @@ struct Groups {
 }
 
 impl Groups {
+    /// Ten that were acknowledged.
+    async fn ten(admin: &Caller) -> Self {
+        let mut groups = Self::default();
+        for _ in 0..10 {
+            assert_eq!(groups.make(admin).await.status, 201);
+        }
+        groups
+    }
+
     async fn make(&mut self, admin: &Caller) -> Reply {
         // long: the last block of the log has room for a few short ones on the fullest disk
         let number = self.acknowledged.len() + self.refused.len();
@@ -124,10 +133,7 @@ async fn s11_a_disk_that_fills_up_is_told_everywhere_and_the_server_recovers_by_
     };
     let (mut server, anyone, admin) = started(&place).await;
     let control = Control::of(&place);
-    let mut groups = Groups::default();
-    for _ in 0..10 {
-        assert_eq!(groups.make(&admin).await.status, 201);
-    }
+    let mut groups = Groups::ten(&admin).await;
     disk.fill();
     // nobody has to lose a write to notice
     until_ready_is(&anyone, 503).await;
@@ -192,10 +198,7 @@ async fn s11_a_kill_or_a_stop_on_a_full_disk_loses_nothing_and_a_start_there_ref
         return;
     };
     let (mut server, _, admin) = started(&place).await;
-    let mut groups = Groups::default();
-    for _ in 0..10 {
-        assert_eq!(groups.make(&admin).await.status, 201);
-    }
+    let mut groups = Groups::ten(&admin).await;
     disk.fill();
     groups.make_until_refused(&admin).await;
     server.signal(Signal::SIGKILL);
@@ -241,10 +244,7 @@ async fn s11_a_disk_that_goes_read_only_is_told_and_a_repaired_one_has_everythin
     };
     let (mut server, anyone, admin) = started(&place).await;
     let control = Control::of(&place);
-    let mut groups = Groups::default();
-    for _ in 0..10 {
-        assert_eq!(groups.make(&admin).await.status, 201);
-    }
+    let mut groups = Groups::ten(&admin).await;
     disk.goes_read_only();
     is_a_problem(&groups.make(&admin).await, 503, "disk-unwritable");
     says_that_nothing_is_written(&anyone, &admin).await;
@@ -274,10 +274,7 @@ async fn s11_a_disk_that_goes_read_only_is_told_and_a_repaired_one_has_everythin
 async fn s11_a_write_whose_sync_failed_is_not_acknowledged_and_the_server_ends_to_be_opened_anew() {
     let place = Place::new();
     let (mut server, _, admin) = started(&place).await;
-    let mut groups = Groups::default();
-    for _ in 0..10 {
-        assert_eq!(groups.make(&admin).await.status, 201);
-    }
+    let groups = Groups::ten(&admin).await;
     let wal = place.state().join("system.duckdb.wal");
     let Some(faults) = Faults::inject(
         server.pid(),
