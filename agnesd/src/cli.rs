@@ -39,6 +39,9 @@ pub(crate) enum Verb {
     Db(Db),
     /// The audit log while no server runs: verify
     Audit(Audit),
+    /// Is the running server ready? Exit 0 or 1
+    #[command(after_help = HEALTH)]
+    Health,
     /// What the repository's documents are written from
     #[command(hide = true)]
     Print {
@@ -205,6 +208,16 @@ damaged log, and `note:` lines for what was not checked. docs/server.md#audit li
 EXIT CODES
   0   no finding
   1   refused or failed (in use, not readable), or there is a finding
+  2   the command line is wrong
+  78  the settings are invalid
+";
+
+const HEALTH: &str = "\
+Asks /readyz at AGNES_LISTEN, within 4 seconds; what is not ready is told on standard error.
+
+EXIT CODES
+  0   ready
+  1   not ready, or no server answers
   2   the command line is wrong
   78  the settings are invalid
 ";

@@ -15,6 +15,7 @@ mod control;
 mod db;
 mod error;
 mod guard;
+mod health;
 mod jobs;
 mod limits;
 mod metrics;
@@ -77,16 +78,22 @@ fn main() -> ExitCode {
         .unwrap_or_else(|| PathBuf::from("/opt/agnes"));
 
     let loaded = agnes_config::load::load(&dir, env.iter().cloned(), &[]);
-    for problem in loaded.problems.iter().chain(&loaded.server_problems) {
+    // a health check runs every few seconds and is not asked about what only a start looks at
+    let health = matches!(verb, cli::Verb::Health);
+    let server_problems = loaded.server_problems.iter().filter(|_| !health);
+    for problem in loaded.problems.iter().chain(server_problems) {
         eprintln!("agnesd: serve: {problem}");
     }
     let Some(settings) = loaded
         .settings
-        .filter(|_| loaded.server_problems.is_empty())
+        .filter(|_| health || loaded.server_problems.is_empty())
     else {
         eprintln!("hint: correct what is listed above; nothing was started");
         return ExitCode::from(EXIT_CONFIG);
     };
+    if health {
+        return health::run(settings.server.listen);
+    }
     if let Err(why) = process::log_to_stderr(&settings.log_level, &env) {
         eprintln!("agnesd: serve: {why}; nothing was started");
         return ExitCode::from(EXIT_CONFIG);

@@ -19,5 +19,6 @@ mod proxy;
 mod rotate;
 mod rotation;
 mod secrets;
+mod stack;
 mod storm;
 mod up;

@@ -59,3 +59,16 @@ pub fn seed() -> u64 {
         .and_then(|seed| seed.parse().ok())
         .unwrap_or(0)
 }
+
+/// The engine's shared library that a program was linked with; `None` when it was compiled in.
+///
+/// # Errors
+/// When the program cannot be looked at.
+pub fn linked_engine(program: &std::path::Path) -> anyhow::Result<Option<PathBuf>> {
+    let listed = xtask::command::says(std::process::Command::new("ldd").arg(program))?;
+    let found = listed
+        .lines()
+        .find(|line| line.trim_start().starts_with("libduckdb.so"))
+        .and_then(|line| line.split_once(" => ")?.1.split_whitespace().next());
+    Ok(found.map(PathBuf::from))
+}

@@ -146,9 +146,14 @@ impl Docker {
         Ok(true)
     }
 
-    fn has(&self, image: &str) -> bool {
+    pub(crate) fn has(&self, image: &str) -> bool {
         command::capture(&mut self.command(["image", "inspect", image])).is_ok()
     }
+}
+
+/// Images are made while this is held.
+pub(crate) fn one_image_at_a_time() -> std::sync::MutexGuard<'static, ()> {
+    IMAGES.lock().expect("no panic while held")
 }
 
 /// The shared libraries that a program needs and the base image lacks.
@@ -248,6 +253,34 @@ impl Project {
     /// Compose's.
     pub fn logs(&self, service: &str) -> Result<String> {
         command::capture(&mut self.compose(["logs", "--no-color", "--no-log-prefix", service]))
+    }
+}
+
+impl Project {
+    /// A directory with the stack that is shipped (compose files and the proxy's configuration); nothing runs yet.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn shipped(docker: &'static Docker) -> Result<Self> {
+        let checkout = xtask::checkout::root()?;
+        let base = fs::read_to_string(checkout.join("docker-compose.yml"))
+            .context("read docker-compose.yml")?;
+        let project = Self::new(docker, &base)?;
+        for entry in fs::read_dir(&checkout).context("list the checkout")? {
+            let name = entry.context("list the checkout")?.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("docker-compose.") && name.ends_with(".yml") {
+                let text = fs::read(checkout.join(&*name)).context("read a compose file")?;
+                project.write(&name, text)?;
+            }
+        }
+        command::capture(
+            Command::new("cp")
+                .arg("-r")
+                .arg(checkout.join("caddy"))
+                .arg(project.path()),
+        )?;
+        Ok(project)
     }
 }
 

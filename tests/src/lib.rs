@@ -14,6 +14,7 @@ pub mod docker;
 pub mod gcs;
 pub mod handshake;
 pub mod https_source;
+pub mod image;
 pub mod ports;
 pub mod process;
 pub mod secret_manager;

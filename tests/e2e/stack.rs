@@ -1,0 +1,367 @@
+//! The shipped image and Compose files, whole, on a real engine: what a host runs in production.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use agnes_e2e::caddy::Version;
+use agnes_e2e::deployment::{DOMAIN, Deployment};
+use agnes_e2e::docker::{Docker, Project};
+use agnes_e2e::ports;
+use xtask::command;
+
+/// Networks that no other stack of this run has.
+static NETWORKS: AtomicU8 = AtomicU8::new(0);
+
+/// A stack that is up.
+struct Stack {
+    docker: &'static Docker,
+    project: Project,
+    deployment: Deployment,
+    https: SocketAddr,
+    plain: SocketAddr,
+    /// The app's container.
+    app: String,
+}
+
+impl Stack {
+    /// Base, production, host-mount and TLS with the pair on disk; `None` after saying `SKIP`.
+    fn up() -> Option<Self> {
+        let docker = Docker::get()?;
+        let image = docker.project_image().unwrap()?;
+        let caddy = docker.caddy_image(Version::V2_11).unwrap()?;
+        let project = Project::shipped(docker).unwrap();
+        let (https, http, plain) = (
+            ports::free_address(),
+            ports::free_address(),
+            ports::free_address(),
+        );
+        let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let (repository, tag) = image.rsplit_once(':').unwrap();
+        let data = project.path().join("data");
+        for directory in [&data, &data.join("state")] {
+            std::fs::create_dir(directory).unwrap();
+            // others' files are safe in it: the server can add its own and take away only those
+            std::os::unix::fs::chown(directory, None, Some(999)).unwrap();
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o1775)).unwrap();
+        }
+        let mut deployment = Deployment::at(project.path())
+            .polls_itself()
+            .with("DATA_DIR", data.display().to_string())
+            .with("TLS_SERVED_ADDRESS", https.to_string())
+            .with("TLS_MODE", "files")
+            .with("AGNES_IMAGE", repository)
+            .with("AGNES_TAG", tag)
+            .with("CADDY_IMAGE", caddy)
+            .with("AGNES_HTTPS_PUBLISH", https.to_string())
+            .with("AGNES_HTTP_PUBLISH", http.to_string())
+            .with("AGNES_APP_PUBLISH", plain.to_string())
+            .with("AGNES_SUBNET", format!("10.214.{network}.0/24"))
+            .with("AGNES_PROXY_ADDRESS", format!("10.214.{network}.254"))
+            .with(
+                "COMPOSE_FILE",
+                "docker-compose.yml:docker-compose.prod.yml:docker-compose.host-mount.yml:docker-compose.tls.yml",
+            )
+            .with("COMPOSE_PROJECT_NAME", project_name(&project));
+        for (key, value) in docker.environment() {
+            deployment.set_environment(key, value);
+        }
+        deployment.ops(&["secrets", "ensure"]).exits(0);
+        deployment.ops(&["tls", "rotate"]).exits(0);
+        project.up().unwrap();
+        let app = project.container("app").unwrap();
+        let stack = Self {
+            docker,
+            project,
+            deployment,
+            https,
+            plain,
+            app,
+        };
+        stack.becomes("healthy");
+        stack.answers(200);
+        Some(stack)
+    }
+
+    /// What the engine says of the app's container.
+    fn app(&self, format: &str) -> String {
+        let said = self
+            .docker
+            .command(["inspect", "--format", format])
+            .arg(&self.app)
+            .output()
+            .unwrap();
+        String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    }
+
+    fn becomes(&self, wanted: &str) {
+        until(&format!("the app is {wanted}"), || {
+            self.app("{{.State.Health.Status}}") == wanted
+        });
+    }
+
+    /// Through the proxy, whose certificate is the bridge, which nobody but this test trusts.
+    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, reqwest::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let client = reqwest::Client::builder()
+                .tls_danger_accept_invalid_certs(true)
+                .resolve(DOMAIN, self.https)
+                .no_proxy()
+                .timeout(Duration::from_secs(60))
+                .build()?;
+            let mut request = client.get(format!("https://{DOMAIN}:{}{path}", self.https.port()));
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let answer = request.send().await?;
+            Ok(Answer {
+                status: answer.status().as_u16(),
+                headers: answer.headers().clone(),
+                text: answer.text().await?,
+            })
+        })
+    }
+
+    fn answers(&self, status: u16) {
+        until(&format!("the proxy answers {status}"), || {
+            self.get("/api/health", &[])
+                .is_ok_and(|answer| answer.status == status)
+        });
+    }
+}
+
+/// What came through the proxy.
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// As Compose names the project of a directory; ours says `name: agnes`, and here several run at once.
+fn project_name(project: &Project) -> String {
+    let name = project.path().file_name().unwrap().to_string_lossy();
+    name.to_lowercase()
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "not yet: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn the_shipped_stack_is_healthy_and_serves_through_its_proxy() {
+    let Some(stack) = Stack::up() else {
+        return;
+    };
+    let answer = stack.get("/api/health", &[]).unwrap();
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        "max-age=31536000"
+    );
+    assert_eq!(answer.header("x-frame-options"), "DENY");
+    assert_eq!(answer.header("server"), "");
+    assert_ne!(
+        answer.header("x-request-id"),
+        "",
+        "it is not agnesd that answers"
+    );
+    assert_eq!(answer.text, r#"{"status":"ok"}"#);
+
+    // the server's own port is closed on the host
+    assert!(std::net::TcpStream::connect(stack.plain).is_err());
+    assert_eq!(stack.app("{{.Config.User}}"), "999:999");
+    assert_eq!(stack.app("{{.HostConfig.ReadonlyRootfs}}"), "true");
+    assert_eq!(stack.app("{{.HostConfig.Memory}}"), "4294967296");
+    assert_eq!(stack.app("{{.HostConfig.NanoCpus}}"), "2000000000");
+    let pid: u32 = stack.app("{{.State.Pid}}").parse().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("\nUid:\t999\t999\t999\t999\n"), "{status}");
+    let first = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(
+        first.starts_with(b"/usr/lib/agnes/agnesd\0"),
+        "a shell is in between"
+    );
+
+    // the secrets of the host are those in use, and stand in no `docker inspect`
+    let token = std::fs::read_to_string(
+        stack
+            .deployment
+            .state()
+            .join("secrets/live/SCHEDULER_API_TOKEN"),
+    )
+    .unwrap();
+    let asked = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        // a client's own claim of where it comes from
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("X-Forwarded-For", "203.0.113.9"),
+        ];
+        stack.get("/api/jobs", &headers).unwrap().status
+    };
+    assert_eq!(asked(&token), 200);
+    assert_eq!(asked("another"), 401);
+    assert!(!stack.app("{{json .}}").contains(&token));
+    let state = socket(&stack, "/v1/state");
+    assert!(state.contains(r#""of_this_process":false"#), "{state}");
+    // the proxy's word for the caller counts, and the caller's own does not
+    assert!(state.contains(r#""callers":[{"#), "{state}");
+    assert!(!state.contains("203.0.113.9"), "{state}");
+    let proxy = stack.deployment_value("AGNES_PROXY_ADDRESS");
+    assert!(
+        !state.contains(&format!(r#""address":"{proxy}""#)),
+        "{state}"
+    );
+
+    // `docker restart` alone changes nothing of that
+    command::capture(&mut stack.docker.command(["restart", &stack.app])).unwrap();
+    stack.answers(200);
+    stack.becomes("healthy");
+    assert_eq!(asked(&token), 200);
+}
+
+#[test]
+fn while_the_app_is_away_requests_are_held_and_then_told_when_to_come_again() {
+    let Some(stack) = Stack::up() else {
+        return;
+    };
+    // a restart is shorter than the hold: no request fails
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            (0..40)
+                .map(|_| {
+                    std::thread::sleep(Duration::from_millis(50));
+                    stack.get("/api/health", &[]).unwrap().status
+                })
+                .collect::<Vec<_>>()
+        });
+        command::capture(&mut stack.docker.command(["restart", &stack.app])).unwrap();
+        let statuses = asking.join().unwrap();
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    });
+
+    command::capture(&mut stack.docker.command(["stop", &stack.app])).unwrap();
+    assert_eq!(stack.app("{{.State.ExitCode}}"), "0");
+    let call = stack.get("/api/health", &[]).unwrap();
+    assert_eq!(call.status, 503);
+    assert_eq!(call.header("retry-after"), "5");
+    assert_eq!(call.header("content-type"), "application/problem+json");
+    assert_eq!(call.header("x-frame-options"), "DENY");
+    let problem: serde_json::Value = serde_json::from_str(&call.text).unwrap();
+    assert_eq!(problem["status"], 503);
+    let page = stack.get("/", &[("Accept", "text/html")]).unwrap();
+    assert_eq!(page.status, 503);
+    assert_eq!(page.header("retry-after"), "5");
+    assert!(page.text.contains("Back in a moment"));
+    command::capture(&mut stack.docker.command(["start", &stack.app])).unwrap();
+    stack.answers(200);
+}
+
+/// What the control socket says to root on the host.
+fn socket(stack: &Stack, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let socket = stack.project.path().join("data/run/agnesd.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: control\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+impl Stack {
+    fn deployment_value(&self, key: &str) -> String {
+        let text = std::fs::read_to_string(self.deployment.dir().join(".env")).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{key}=")))
+            .unwrap();
+        line.trim_matches('\'').to_owned()
+    }
+}
+
+#[test]
+fn the_image_holds_the_files_of_its_host_and_is_within_its_size() {
+    let Some(docker) = Docker::get() else {
+        return;
+    };
+    let Some(image) = docker.project_image().unwrap() else {
+        return;
+    };
+    let inspected = |format: &str| {
+        command::capture(
+            docker
+                .command(["image", "inspect", "--format", format])
+                .arg(image),
+        )
+        .unwrap()
+    };
+    assert_eq!(
+        inspected("{{json .Config.Healthcheck.Test}}").trim(),
+        r#"["CMD","/usr/lib/agnes/agnesd","health"]"#
+    );
+    let labels = inspected("{{json .Config.Labels}}");
+    assert!(
+        labels.contains("org.opencontainers.image.version"),
+        "{labels}"
+    );
+    let container = command::capture(&mut docker.command(["create", image])).unwrap();
+    let tree = tempfile::tempdir().unwrap();
+    let from = format!("{}:/usr/share/agnes/host", container.trim());
+    command::capture(docker.command(["cp", &from]).arg(tree.path())).unwrap();
+    let host = tree.path().join("host");
+    for file in [
+        "docker-compose.yml",
+        "docker-compose.tls.yml",
+        "caddy/Caddyfile",
+        "caddy/pages/maintenance.html",
+    ] {
+        let shipped = std::fs::read(host.join(file)).unwrap();
+        assert_eq!(
+            shipped,
+            std::fs::read(xtask::checkout::root().unwrap().join(file)).unwrap(),
+            "{file}"
+        );
+    }
+    let version = command::says(Command::new(host.join("agnes-ops")).arg("--version")).unwrap();
+    assert!(version.starts_with("agnes-ops "), "{version}");
+    command::capture(&mut docker.command(["rm", container.trim()])).unwrap();
+
+    let mut save = docker.command(["save", image]);
+    let mut save = save.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let zipped = Command::new("gzip")
+        .arg("-c")
+        .stdin(save.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    assert!(save.wait().unwrap().success());
+    let bytes = zipped.stdout.len();
+    eprintln!(
+        "the image of the tests' programs is {} MB compressed",
+        bytes / 1_000_000
+    );
+    assert!(bytes < 90_000_000, "{bytes} bytes");
+}
