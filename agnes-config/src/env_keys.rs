@@ -145,6 +145,16 @@ pub enum Kind {
     Jobs,
     /// `[secrets.NAME]`.
     Secrets,
+    /// Parts of the Compose stack.
+    Overlays,
+    /// An image without its tag.
+    Image,
+    /// An image's tag.
+    Tag,
+    /// Where the proxy's certificate comes from.
+    TlsMode,
+    /// Caddy's `tls` directive.
+    CaddyTls,
     /// A text that is never shown.
     Secret,
 }
@@ -191,6 +201,17 @@ impl Kind {
             Self::Memory => "a whole number and a unit such as 512MiB or 2GiB",
             Self::Jobs => "[[jobs]] tables with name, schedule and path or url",
             Self::Secrets => "[secrets.NAME] tables with source, required and publish",
+            Self::Overlays => {
+                "prod, host-mount, dev and monitoring, separated by commas or spaces, or base alone; in agnes.toml also a list"
+            }
+            Self::Image => {
+                "an image without tag and digest such as registry.example.com/team/agnes"
+            }
+            Self::Tag => "a tag such as stable or 1.4.2",
+            Self::TlsMode => "none, files, acme or internal",
+            Self::CaddyTls => {
+                "tls you@example.com, tls internal or tls /certs/fullchain.pem /certs/privkey.pem"
+            }
             Self::Secret => "a text",
         }
     }
@@ -199,6 +220,7 @@ impl Kind {
 const BOTH: &[&str] = &["agnes-ops", "agnesd"];
 const OPS: &[&str] = &["agnes-ops"];
 const SERVER: &[&str] = &["agnesd"];
+const COMPOSE: &[&str] = &["agnes-ops", "Compose"];
 
 /// `config_version`
 pub static CONFIG_VERSION: Key = Key::new(
@@ -274,6 +296,25 @@ pub static FILE_OWNER: Key = Key::new(
 pub static RELOAD: Key = Key::new(Kind::Reload, OPS, "How the proxy is made to read its files again: ways tried in order until the served leaf is the installed one.").toml("tls.reload");
 /// `AGNES_RUNTIME`
 pub static RUNTIME: Key = Key::new(Kind::Runtime, OPS, "How the services run: a Docker Compose stack in the deployment's directory, or one agnesd process.").env("AGNES_RUNTIME").toml("runtime").default("compose");
+/// `AGNES_OVERLAYS`
+pub static OVERLAYS: Key = Key::new(Kind::Overlays, OPS, "What the Compose stack has besides its base: `prod` (limits, log rotation), `host-mount` (the data on the host's disk), `monitoring`, or for a checkout `dev`; `base` is none of them. TLS is added by `TLS_MODE`.").env("AGNES_OVERLAYS").toml("overlays").default("prod,host-mount");
+/// `AGNES_IMAGE`
+pub static IMAGE: Key = Key::new(
+    Kind::Image,
+    COMPOSE,
+    "The image of the service `app`; Compose reads it too, so it stands in `.env`.",
+)
+.env("AGNES_IMAGE")
+.default("agnes")
+.example("registry.example.com/team/agnes");
+/// `AGNES_TAG`
+pub static TAG: Key = Key::new(Kind::Tag, COMPOSE, "Its tag, which upgrades follow.")
+    .env("AGNES_TAG")
+    .default("stable");
+/// `TLS_MODE`
+pub static TLS_MODE: Key = Key::new(Kind::TlsMode, OPS, "Where the certificate of the Compose stack's proxy comes from: `files` (the pair in `$STATE_DIR/certs`), `acme` or `internal` (then `CADDY_TLS` says so too), or `none`, which is no TLS. Not set: what `CADDY_TLS` says, else `files` when `TLS_FULLCHAIN_URL` is set, else `none`.").env("TLS_MODE").toml("tls.mode").default("none").example("files");
+/// `CADDY_TLS`
+pub static CADDY_TLS: Key = Key::new(Kind::CaddyTls, COMPOSE, "The proxy's `tls` directive, word for word; Compose reads it too, so it stands in `.env`. Not set: the pair in `$STATE_DIR/certs`.").env("CADDY_TLS").example("tls /certs/fullchain.pem /certs/privkey.pem");
 /// `AGNES_LISTEN`
 pub static LISTEN: Key = Key::new(Kind::Listen, BOTH, "Where agnesd listens for plain HTTP.")
     .env("AGNES_LISTEN")
@@ -356,6 +397,9 @@ pub static SECRETS: Key = Key::new(
 pub static KEYS: &[&Key] = &[
     &CONFIG_VERSION,
     &RUNTIME,
+    &OVERLAYS,
+    &IMAGE,
+    &TAG,
     &DATA_DIR,
     &STATE_DIR,
     &LOG_LEVEL,
@@ -364,6 +408,8 @@ pub static KEYS: &[&Key] = &[
     &FULLCHAIN_URL,
     &PRIVKEY_URL,
     &CSR_SUBJECT,
+    &TLS_MODE,
+    &CADDY_TLS,
     &SERVED_ADDRESS,
     &CA_BUNDLE,
     &KEY_TYPE,

@@ -20,8 +20,8 @@ pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{
     Audit, CaddyTarget, Domain, Fetch, FileOwner, Job, JobTarget, KeyType, Keys, Limits, Method,
-    MetricsListen, ProcessTarget, Provision, ReloadWay, RestartTarget, Runtime, Secrets,
-    ServedAddress, Server, Settings, Signal, Store, Tls,
+    MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay, RestartTarget, Runtime, Secrets,
+    ServedAddress, Server, Settings, Signal, Stack, Store, Tls, TlsMode,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
 pub use values::soundness::against_key;

@@ -16,6 +16,10 @@ pub use server::{
     Audit, Job, JobTarget, Keys, Limits, Method, MetricsListen, Secrets, Server, Store,
 };
 
+mod stack;
+
+pub use stack::{Overlay, Stack, TlsMode};
+
 mod provision;
 
 pub use provision::Provision;
@@ -27,6 +31,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// How the services run.
     pub runtime: Runtime,
+    /// The Compose stack, for runtime compose.
+    pub stack: Stack,
     /// The data disk's mount point (`DATA_DIR`, default `/data`). Relative values are taken from `dir`.
     pub data_dir: PathBuf,
     /// Durable state (`STATE_DIR`, default `$DATA_DIR/state`).

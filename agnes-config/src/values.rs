@@ -18,6 +18,7 @@ pub(crate) mod network;
 pub(crate) mod provision;
 pub(crate) mod reload;
 pub(crate) mod soundness;
+pub(crate) mod stack;
 pub(crate) mod subject;
 
 pub(crate) type Parsed<T> = Result<T, String>;

@@ -68,6 +68,9 @@ pub enum Command {
     /// Secrets: made or fetched once, told to the server and to Compose.
     #[command(subcommand)]
     Secrets(Secrets),
+    /// What this program ships, as files of the deployment.
+    #[command(subcommand)]
+    Render(Render),
     /// Fetch one URL (https, sm, gs, file) as `tls rotate` would.
     Fetch(Fetch),
     /// The configuration, with where each value comes from.
@@ -167,6 +170,18 @@ pub enum Rotated {
     Scheduler,
 }
 
+/// `render …`
+#[derive(Debug, Subcommand)]
+pub enum Render {
+    /// Write the Compose files and the proxy's configuration that the settings ask for, and name them in .env
+    /// (COMPOSE_FILE). Files named *.override.* are yours and never written.
+    Compose {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 /// `fetch URL`
 #[derive(Debug, Args)]
 pub struct Fetch {
@@ -219,6 +234,7 @@ impl Command {
             Command::Secrets(Secrets::List) => "secrets list",
             Command::Secrets(Secrets::Check) => "secrets check",
             Command::Secrets(Secrets::Rotate { .. }) => "secrets rotate",
+            Command::Render(Render::Compose { .. }) => "render compose",
             Command::Fetch(_) => "fetch",
             Command::Config(Config::Show) => "config show",
             Command::Config(Config::Check) => "config check",
@@ -240,6 +256,7 @@ impl Command {
         match self {
             Command::Up { dry_run }
             | Command::Down { dry_run }
+            | Command::Render(Render::Compose { dry_run })
             | Command::Secrets(Secrets::Ensure { dry_run } | Secrets::Rotate { dry_run, .. })
             | Command::Tls(
                 Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },

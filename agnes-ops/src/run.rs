@@ -18,7 +18,7 @@ use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
-use crate::{config, download, secrets, status, tls, up};
+use crate::{config, download, secrets, stack, status, tls, up};
 
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -148,7 +148,8 @@ fn dispatch(
         fetcher: &fetcher,
     };
     let run = || {
-        command(cli, environment, deployment).unwrap_or_else(|error| failed(&cli.command, &error))
+        command(cli, environment, deployment, loaded)
+            .unwrap_or_else(|error| failed(&cli.command, &error))
     };
     let mut report = run();
     if matches!(
@@ -217,6 +218,7 @@ fn command(
     cli: &Cli,
     environment: &Environment,
     deployment: Deployment<'_>,
+    loaded: &Loaded,
 ) -> anyhow::Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     let last_rotation = last_record(host, settings, "tls-rotate");
@@ -239,6 +241,17 @@ fn command(
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
         Command::Secrets(verb) => secrets(verb, environment, deployment),
+        Command::Render(cli::Render::Compose { dry_run }) => {
+            let lookup = |name: &str| environment.get(name).map(str::to_owned);
+            let last = last_record(host, settings, "render-compose");
+            let options = stack::Options {
+                dry_run: *dry_run,
+                lookup: &lookup,
+                memory: last.as_ref().and_then(|record| record.get("memory")),
+                values: &loaded.values,
+            };
+            Ok(stack::render(host, settings, &options))
+        }
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {
             dry_run,

@@ -15,20 +15,18 @@
 mod catalogue;
 mod check;
 mod ensure;
-mod env_file;
 mod generations;
 mod list;
 mod live;
 mod plan;
 mod rotate;
 
+use crate::env_file::{self, Lookup};
+
 pub use check::check;
 pub use ensure::{Options as EnsureOptions, ensure};
 pub use list::list;
 pub use rotate::{Kind as RotateKind, Options as RotateOptions, rotate};
-
-/// A variable of the process's environment, by name.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// How long a secret is used before it is due for rotation: a quarter.
 const DUE_AFTER_SECS: i64 = 90 * 24 * 60 * 60;

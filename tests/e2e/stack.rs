@@ -12,8 +12,14 @@ use agnes_e2e::docker::{Docker, Project};
 use agnes_e2e::ports;
 use xtask::command;
 
+mod combinations;
+mod render;
+
 /// Networks that no other stack of this run has.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);
+
+/// Another name.
+const ALIAS: &str = "www.example.com";
 
 /// A stack that is up.
 struct Stack {
@@ -21,18 +27,24 @@ struct Stack {
     project: Project,
     deployment: Deployment,
     https: SocketAddr,
+    http: SocketAddr,
     plain: SocketAddr,
     /// The app's container.
     app: String,
 }
 
 impl Stack {
-    /// Base, production, host-mount and TLS with the pair on disk; `None` after saying `SKIP`.
+    /// Production, host-mount and TLS with the pair on disk; `None` after saying `SKIP`.
     fn up() -> Option<Self> {
+        Self::up_with(Version::V2_11, &[("TLS_MODE", "files")])
+    }
+
+    /// The stack of these settings behind this proxy.
+    fn up_with(version: Version, settings: &[(&str, &str)]) -> Option<Self> {
         let docker = Docker::get()?;
         let image = docker.project_image().unwrap()?;
-        let caddy = docker.caddy_image(Version::V2_11).unwrap()?;
-        let project = Project::shipped(docker).unwrap();
+        let caddy = docker.caddy_image(version).unwrap()?;
+        let project = Project::empty(docker).unwrap();
         let (https, http, plain) = (
             ports::free_address(),
             ports::free_address(),
@@ -51,7 +63,6 @@ impl Stack {
             .polls_itself()
             .with("DATA_DIR", data.display().to_string())
             .with("TLS_SERVED_ADDRESS", https.to_string())
-            .with("TLS_MODE", "files")
             .with("AGNES_IMAGE", repository)
             .with("AGNES_TAG", tag)
             .with("CADDY_IMAGE", caddy)
@@ -60,14 +71,15 @@ impl Stack {
             .with("AGNES_APP_PUBLISH", plain.to_string())
             .with("AGNES_SUBNET", format!("10.214.{network}.0/24"))
             .with("AGNES_PROXY_ADDRESS", format!("10.214.{network}.254"))
-            .with(
-                "COMPOSE_FILE",
-                "docker-compose.yml:docker-compose.prod.yml:docker-compose.host-mount.yml:docker-compose.tls.yml",
-            )
             .with("COMPOSE_PROJECT_NAME", project_name(&project));
+        for (key, value) in settings {
+            deployment.set(key, *value);
+        }
         for (key, value) in docker.environment() {
             deployment.set_environment(key, value);
         }
+        let rendered = deployment.ops(&["render", "compose"]).exits(0);
+        assert_eq!(rendered.detail("compose_says"), "accepted");
         deployment.ops(&["secrets", "ensure"]).exits(0);
         deployment.ops(&["tls", "rotate"]).exits(0);
         project.up().unwrap();
@@ -77,11 +89,11 @@ impl Stack {
             project,
             deployment,
             https,
+            http,
             plain,
             app,
         };
         stack.becomes("healthy");
-        stack.answers(200);
         Some(stack)
     }
 
@@ -104,6 +116,12 @@ impl Stack {
 
     /// Through the proxy, whose certificate is the bridge, which nobody but this test trusts.
     fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, reqwest::Error> {
+        let url = format!("https://{DOMAIN}:{}{path}", self.https.port());
+        self.ask(&url, headers)
+    }
+
+    /// Any address of this stack.
+    fn ask(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, reqwest::Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -111,11 +129,13 @@ impl Stack {
         runtime.block_on(async {
             let client = reqwest::Client::builder()
                 .tls_danger_accept_invalid_certs(true)
+                .redirect(reqwest::redirect::Policy::none())
                 .resolve(DOMAIN, self.https)
+                .resolve(ALIAS, self.https)
                 .no_proxy()
                 .timeout(Duration::from_secs(60))
                 .build()?;
-            let mut request = client.get(format!("https://{DOMAIN}:{}{path}", self.https.port()));
+            let mut request = client.get(url);
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -172,6 +192,7 @@ fn the_shipped_stack_is_healthy_and_serves_through_its_proxy() {
     let Some(stack) = Stack::up() else {
         return;
     };
+    stack.answers(200);
     let answer = stack.get("/api/health", &[]).unwrap();
     assert_eq!(
         answer.header("strict-transport-security"),
@@ -244,6 +265,7 @@ fn while_the_app_is_away_requests_are_held_and_then_told_when_to_come_again() {
     let Some(stack) = Stack::up() else {
         return;
     };
+    stack.answers(200);
     // a restart is shorter than the hold: no request fails
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
@@ -364,4 +386,56 @@ fn the_image_holds_the_files_of_its_host_and_is_within_its_size() {
         bytes / 1_000_000
     );
     assert!(bytes < 90_000_000, "{bytes} bytes");
+}
+
+#[test]
+fn the_base_alone_serves_plain_http_from_a_volume_of_its_own() {
+    let settings = [("AGNES_OVERLAYS", "base"), ("TLS_MODE", "none")];
+    let Some(stack) = Stack::up_with(Version::V2_6, &settings) else {
+        return;
+    };
+    for address in [stack.http, stack.plain] {
+        let url = format!("http://{address}/api/health");
+        until(&format!("{url} answers"), || {
+            stack
+                .ask(&url, &[])
+                .is_ok_and(|answer| answer.status == 200)
+        });
+        let answer = stack.ask(&url, &[]).unwrap();
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            "",
+            "there is no TLS"
+        );
+    }
+    // the database is in the volume, and the host's directory has none
+    assert!(!stack.deployment.state().join("system.duckdb").exists());
+    assert!(stack.app("{{json .Mounts}}").contains(r#""Type":"volume""#));
+}
+
+#[test]
+fn an_alias_leads_to_the_domain_and_the_proxys_own_authority_serves_both() {
+    let settings = [
+        ("TLS_MODE", "internal"),
+        ("CADDY_TLS", "tls internal"),
+        ("DOMAIN_ALIAS", ALIAS),
+    ];
+    for version in [Version::V2_11, Version::V2_6] {
+        let Some(stack) = Stack::up_with(version, &settings) else {
+            return;
+        };
+        stack.answers(200);
+        let url = format!("https://{ALIAS}:{}/a/path?with=query", stack.https.port());
+        let moved = stack.ask(&url, &[]).unwrap();
+        assert_eq!(moved.status, 308);
+        assert_eq!(
+            moved.header("location"),
+            format!("https://{DOMAIN}/a/path?with=query")
+        );
+        let plain = stack
+            .ask(&format!("http://{}/", stack.http), &[("Host", DOMAIN)])
+            .unwrap();
+        assert_eq!(plain.status, 308);
+        assert_eq!(plain.header("location"), format!("https://{DOMAIN}/"));
+    }
 }

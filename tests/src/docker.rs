@@ -191,14 +191,22 @@ impl Project {
     /// # Errors
     /// When it cannot be written.
     pub fn new(docker: &'static Docker, compose_file: &str) -> Result<Self> {
+        let project = Self::empty(docker)?;
+        project.write("docker-compose.yml", compose_file)?;
+        Ok(project)
+    }
+
+    /// A directory without any file, for `agnes-ops render compose`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn empty(docker: &'static Docker) -> Result<Self> {
         // Compose names the project after the directory; its dot and capitals would be dropped.
         let directory = tempfile::Builder::new()
             .prefix("agnes-test-")
             .rand_bytes(8)
             .tempdir()
             .context("project directory")?;
-        fs::write(directory.path().join("docker-compose.yml"), compose_file)
-            .context("write docker-compose.yml")?;
         Ok(Self { docker, directory })
     }
 
@@ -253,34 +261,6 @@ impl Project {
     /// Compose's.
     pub fn logs(&self, service: &str) -> Result<String> {
         command::capture(&mut self.compose(["logs", "--no-color", "--no-log-prefix", service]))
-    }
-}
-
-impl Project {
-    /// A directory with the stack that is shipped (compose files and the proxy's configuration); nothing runs yet.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn shipped(docker: &'static Docker) -> Result<Self> {
-        let checkout = xtask::checkout::root()?;
-        let base = fs::read_to_string(checkout.join("docker-compose.yml"))
-            .context("read docker-compose.yml")?;
-        let project = Self::new(docker, &base)?;
-        for entry in fs::read_dir(&checkout).context("list the checkout")? {
-            let name = entry.context("list the checkout")?.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with("docker-compose.") && name.ends_with(".yml") {
-                let text = fs::read(checkout.join(&*name)).context("read a compose file")?;
-                project.write(&name, text)?;
-            }
-        }
-        command::capture(
-            Command::new("cp")
-                .arg("-r")
-                .arg(checkout.join("caddy"))
-                .arg(project.path()),
-        )?;
-        Ok(project)
     }
 }
 

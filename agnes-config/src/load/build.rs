@@ -23,6 +23,7 @@ use crate::values;
 mod jobs;
 mod secrets;
 mod server;
+mod stack;
 
 /// Validates everything and says where each value came from.
 pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
@@ -48,6 +49,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         audit: builder.audit(),
         store: builder.store(),
         jobs: builder.jobs(layers.jobs, &layers.credentials),
+        stack: builder.stack(),
         runtime,
         log_level: log_level.unwrap_or_else(|| "info".to_owned()),
         tls: builder.tls(&dir),

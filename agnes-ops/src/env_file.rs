@@ -1,4 +1,4 @@
-//! `.env` as the place where secrets are told to Compose and side-cars.
+//! `.env` as what agnes-ops writes into: secrets for Compose and side-cars, and which files make the stack.
 //!
 //! Always true: comments, order, unknown keys, owner and line endings stay byte for byte; a write is atomic, only for a
 //! change, and leaves the file 0600; Compose reads back what was written, or nothing is (B03, B04).
@@ -12,13 +12,15 @@ use agnes_config::{FileOwner, SourceUrl};
 use anyhow::{Context as _, Result};
 use zeroize::Zeroizing;
 
-use super::Lookup;
 use crate::host::{Entry, Host};
+
+/// A variable of the process's environment, by name.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const MODE: u32 = 0o600;
 
 /// `<DIR>/.env` as it was read.
-pub(super) struct EnvFile {
+pub struct EnvFile {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     parsed: Parsed,
@@ -27,7 +29,11 @@ pub(super) struct EnvFile {
 }
 
 impl EnvFile {
-    pub(super) fn read(host: &Host, dir: &Path, lookup: Lookup<'_>) -> Result<Self> {
+    /// Reads it; one that is not there is empty.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(host: &Host, dir: &Path, lookup: Lookup<'_>) -> Result<Self> {
         let path = target(host, dir.join(".env"))?;
         let failed = || format!("{}: read", path.display());
         let bytes = Zeroizing::new(host.read(&path).with_context(failed)?.unwrap_or_default());
@@ -42,18 +48,18 @@ impl EnvFile {
     }
 
     /// The value that counts: not empty, and no reference that is still to be resolved.
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: &str) -> Option<&str> {
         let value = self.parsed.get(name)?.value.as_str();
         (!value.is_empty() && reference(value).is_none()).then_some(value)
     }
 
     /// Whether the key stands there, with whatever value.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.parsed.get(name).is_some()
     }
 
     /// Keys whose value is the address of a secret.
-    pub(super) fn references(&self) -> Vec<(String, SourceUrl)> {
+    pub fn references(&self) -> Vec<(String, SourceUrl)> {
         let entries = self.parsed.entries.iter();
         let mut found: Vec<_> = entries
             .filter_map(|entry| {
@@ -65,18 +71,33 @@ impl EnvFile {
         found
     }
 
+    /// Whether each key has this value.
+    pub fn is(&self, pairs: &[(&str, &str)]) -> bool {
+        pairs.iter().all(|(key, value)| {
+            self.parsed
+                .get(key)
+                .is_some_and(|entry| entry.value == *value)
+        })
+    }
+
     /// Its permission bits; `None`: it is not there.
-    pub(super) fn mode(&self) -> Option<u32> {
+    pub fn mode(&self) -> Option<u32> {
         self.mode
     }
 
     /// Whether [`EnvFile::write`] would write.
-    pub(super) fn would_change(&self, pairs: &[(&str, &str)]) -> Result<bool> {
+    ///
+    /// # Errors
+    /// When Compose would not read back what was written.
+    pub fn would_change(&self, pairs: &[(&str, &str)]) -> Result<bool> {
         Ok(*self.with(pairs)? != *self.bytes || self.mode.is_some_and(|mode| mode != MODE))
     }
 
     /// Sets `pairs`. `true`: the file changed.
-    pub(super) fn write(&self, host: &Host, pairs: &[(&str, &str)]) -> Result<bool> {
+    ///
+    /// # Errors
+    /// As [`EnvFile::would_change`], or when the host refuses.
+    pub fn write(&self, host: &Host, pairs: &[(&str, &str)]) -> Result<bool> {
         if !self.would_change(pairs)? {
             return Ok(false);
         }
