@@ -16,7 +16,7 @@ mod edit;
 mod escape;
 mod expand;
 
-pub use edit::{UpsertError, quote, upsert};
+pub use edit::{UpsertError, quote, remove, upsert};
 
 /// Everything that one file says.
 #[derive(Debug, Default)]

@@ -4,7 +4,8 @@
 //! that somebody may have changed. No Docker, or no engine that answers, means that none of its containers is there;
 //! whether something is served all the same is for the proof to see.
 //!
-//! Does not: start or change services (except one restart, when a person configured it).
+//! Does not: start or change services, except one restart when a person configured it, and re-creation where nothing else
+//! makes a container read its secrets again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::host::{Host, Ran, RunError};
 
 /// How long one call of the docker client may take.
 const CALL: Duration = Duration::from_secs(10);
+
+/// How long making containers anew may take: the old one may use all of its `stop_grace_period`.
+const RECREATE: Duration = Duration::from_secs(180);
 
 /// Why there is no container to speak to.
 #[derive(Debug)]
@@ -117,6 +121,89 @@ pub fn restart(host: &Host, container: &Container) -> Result<(), String> {
         .map_err(Missing::into_clause)
 }
 
+/// Makes the containers of these services anew, from the images that are there and with the files as they are now; services
+/// that they depend on are left alone.
+///
+/// # Errors
+/// One clause.
+pub fn recreate(host: &Host, project: &Path, services: &[&str]) -> Result<(), String> {
+    let mut argv = vec![
+        "docker",
+        "compose",
+        "up",
+        "--detach",
+        "--no-deps",
+        "--no-build",
+        "--force-recreate",
+        "--pull",
+        "never",
+        "--",
+    ];
+    argv.extend(services);
+    let ran = host.run(&argv, Some(project), RECREATE);
+    finished(ran, "compose up")
+        .map(drop)
+        .map_err(Missing::into_clause)
+}
+
+/// A running container and what it was started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Its Compose service.
+    pub service: String,
+    /// `NAME=value`, also of the image.
+    pub environment: Vec<String>,
+}
+
+impl Started {
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .iter()
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// All running containers of the project; none without an engine.
+///
+/// # Errors
+/// When there may be some, and they cannot be looked at.
+pub fn started(host: &Host, project: &Path) -> Result<Vec<Started>, String> {
+    match look_at_started(host, project) {
+        Err(Missing::Absent(_)) => Ok(Vec::new()),
+        other => other.map_err(Missing::into_clause),
+    }
+}
+
+fn look_at_started(host: &Host, project: &Path) -> Result<Vec<Started>, Missing> {
+    let project_label = format!(
+        "label=com.docker.compose.project.working_dir={}",
+        project.display()
+    );
+    let filters = ["--filter", &project_label, "--filter", "status=running"];
+    let listed = docker(
+        host,
+        &[&["ps", "--quiet", "--no-trunc"], &filters[..]].concat(),
+    )?;
+    let ids: Vec<&str> = listed.stdout.split_whitespace().collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let format = "{{index .Config.Labels \"com.docker.compose.service\"}} {{json .Config.Env}}";
+    let inspected = docker(host, &[&["inspect", "--format", format], &ids[..]].concat())?;
+    let mut found = Vec::new();
+    for line in inspected.stdout.lines() {
+        let (service, environment) = line.split_once(' ').unwrap_or((line, "[]"));
+        let environment: Option<Vec<String>> = serde_json::from_str(environment)
+            .map_err(|_| Missing::Failed("docker inspect: not the environment".to_owned()))?;
+        found.push(Started {
+            service: service.to_owned(),
+            environment: environment.unwrap_or_default(),
+        });
+    }
+    Ok(found)
+}
+
 impl Missing {
     /// Why, without the distinction.
     pub fn into_clause(self) -> String {
@@ -129,14 +216,18 @@ impl Missing {
 fn docker(host: &Host, arguments: &[&str]) -> Result<Ran, Missing> {
     let mut argv = vec!["docker"];
     argv.extend(arguments);
-    match host.run(&argv, None, CALL) {
+    let ran = host.run(&argv, None, CALL);
+    finished(ran, arguments.first().unwrap_or(&""))
+}
+
+fn finished(ran: Result<Ran, RunError>, verb: &str) -> Result<Ran, Missing> {
+    match ran {
         Ok(ran) if ran.code == 0 => Ok(ran),
         Ok(ran) if no_engine_answers(&ran.stderr) => {
             Err(Missing::Absent("no Docker engine answers".into()))
         }
         Ok(ran) => Err(Missing::Failed(format!(
-            "docker {}: {}",
-            arguments.first().unwrap_or(&""),
+            "docker {verb}: {}",
             ran.last_line()
         ))),
         Err(RunError::NoProgram) => Err(Missing::Absent("there is no docker program".into())),

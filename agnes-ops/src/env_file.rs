@@ -53,11 +53,6 @@ impl EnvFile {
         (!value.is_empty() && reference(value).is_none()).then_some(value)
     }
 
-    /// Whether the key stands there, with whatever value.
-    pub fn has(&self, name: &str) -> bool {
-        self.parsed.get(name).is_some()
-    }
-
     /// Keys whose value is the address of a secret.
     pub fn references(&self) -> Vec<(String, SourceUrl)> {
         let entries = self.parsed.entries.iter();
@@ -93,7 +88,7 @@ impl EnvFile {
         Ok(*self.with(pairs)? != *self.bytes || self.mode.is_some_and(|mode| mode != MODE))
     }
 
-    /// Sets `pairs`. `true`: the file changed.
+    /// Sets `pairs`; a key whose value is empty is taken out. `true`: the file changed.
     ///
     /// # Errors
     /// As [`EnvFile::would_change`], or when the host refuses.
@@ -106,9 +101,16 @@ impl EnvFile {
     }
 
     fn with(&self, pairs: &[(&str, &str)]) -> Result<Zeroizing<Vec<u8>>> {
-        let changed = dotenv::upsert(&self.bytes, pairs)
-            .with_context(|| format!("{}: not written", self.path.display()))?;
-        Ok(Zeroizing::new(changed))
+        let failed = || format!("{}: not written", self.path.display());
+        let (empty, set): (Vec<_>, Vec<_>) = pairs
+            .iter()
+            .copied()
+            .partition(|(_, value)| value.is_empty());
+        let mut changed = Zeroizing::new(dotenv::upsert(&self.bytes, &set).with_context(failed)?);
+        for (key, _) in empty {
+            changed = Zeroizing::new(dotenv::remove(&changed, key).with_context(failed)?);
+        }
+        Ok(changed)
     }
 }
 

@@ -14,6 +14,7 @@ mod render;
 mod run;
 mod secrets;
 mod served;
+mod signal;
 mod stack;
 mod status;
 mod tls;

@@ -307,7 +307,11 @@ fn secrets(
             dry_run,
             ..
         } => {
+            let Deployment { host, settings, .. } = deployment;
+            let program = server_program(environment);
+            let restart = || up::restart(host, settings, &program);
             let options = secrets::RotateOptions {
+                restart: up::is_ours(host, settings).then_some(&restart),
                 kind: secret.map(|secret| match secret {
                     cli::Rotated::Jwt => secrets::RotateKind::Jwt,
                     cli::Rotated::Session => secrets::RotateKind::Session,

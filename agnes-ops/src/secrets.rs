@@ -20,6 +20,7 @@ mod list;
 mod live;
 mod plan;
 mod rotate;
+mod side_cars;
 
 use crate::env_file::{self, Lookup};
 

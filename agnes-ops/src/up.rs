@@ -138,28 +138,69 @@ pub fn up(
         {
             return Ok(with_failure(report, refusal));
         }
-        let log = settings.state_dir.join("ops/agnesd.log");
-        host.make_dir(&settings.state_dir.join("ops"))?;
-        let arguments = ["serve", "-C", path_text(&settings.dir)?];
-        let mut child = host
-            .start(program, &arguments, &[], &log)
-            .with_context(|| format!("{}: start; nothing runs", program.display()))?;
-        if let Some(refusal) = await_ready(host, settings, &mut child, &log)? {
+        if let Some(refusal) = start(host, settings, program, wanted)? {
             return Ok(with_failure(report, refusal));
         }
-        let pid = i32::try_from(child.id()).context("process number")?;
-        let started = Started { pid, ..wanted };
-        host.install(
-            &started_file(settings),
-            &serde_json::to_vec(&started)?,
-            0o644,
-            None,
-        )?;
         steps.done(verb, host.instant());
         report.steps.extend(steps.into_vec());
         report.outcome = Outcome::Changed;
     }
     prove(deployment, report)
+}
+
+/// Starts the server and waits until it is ready; why it is not.
+fn start(
+    host: &Host,
+    settings: &Settings,
+    program: &Path,
+    wanted: Started,
+) -> Result<Option<Refusal>> {
+    let log = settings.state_dir.join("ops/agnesd.log");
+    host.make_dir(&settings.state_dir.join("ops"))?;
+    let arguments = ["serve", "-C", path_text(&settings.dir)?];
+    let mut child = host
+        .start(program, &arguments, &[], &log)
+        .with_context(|| format!("{}: start; nothing runs", program.display()))?;
+    if let Some(refusal) = await_ready(host, settings, &mut child, &log)? {
+        return Ok(Some(refusal));
+    }
+    let pid = i32::try_from(child.id()).context("process number")?;
+    let started = Started { pid, ..wanted };
+    host.install(
+        &started_file(settings),
+        &serde_json::to_vec(&started)?,
+        0o644,
+        None,
+    )?;
+    Ok(None)
+}
+
+/// Whether the running server is one that `up` started.
+pub fn is_ours(host: &Host, settings: &Settings) -> bool {
+    let running = server(host, settings).ok().flatten();
+    let recorded = recorded(host, settings);
+    settings.runtime == Runtime::Process
+        && running.is_some_and(|server| recorded.is_some_and(|one| one.pid == server.pid()))
+}
+
+/// Stops the server that `up` started and starts it again, as it is configured now.
+///
+/// # Errors
+/// When it does not stop, or the new one is not ready.
+pub fn restart(host: &Host, settings: &Settings, program: &Path) -> Result<()> {
+    let wanted = wanted(host, settings, program)?;
+    let stopped = match server(host, settings)? {
+        Some(server) => stop_server(host, settings, &server)?,
+        None => None,
+    };
+    let refusal = match stopped {
+        Some(refusal) => Some(refusal),
+        None => start(host, settings, program, wanted)?,
+    };
+    match refusal {
+        Some(refusal) => anyhow::bail!("restart agnesd: {}", refusal.message),
+        None => Ok(()),
+    }
 }
 
 /// The end of `up`: what is served is what is installed.

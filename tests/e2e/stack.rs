@@ -14,6 +14,7 @@ use xtask::command;
 
 mod combinations;
 mod render;
+mod rotation;
 
 /// Networks that no other stack of this run has.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);

@@ -129,6 +129,51 @@ fn append(bytes: &[u8], key: &str, quoted: &str) -> Vec<u8> {
     out
 }
 
+/// Takes `key` out: every line that holds it and nothing else. Where a comment stands behind the value, the value becomes
+/// empty and the line stays.
+///
+/// # Errors
+/// [`UpsertError`]; then nothing was changed.
+pub fn remove(bytes: &[u8], key: &str) -> Result<Vec<u8>, UpsertError> {
+    let before = read(bytes)?;
+    let mut out = bytes.to_vec();
+    // from the end, so that what is found earlier stays where it is
+    for entry in before.entries.iter().rev().filter(|entry| entry.key == key) {
+        let (head, tail) = (
+            bytes.get(..entry.span.start).unwrap_or_default(),
+            bytes.get(entry.span.end..).unwrap_or_default(),
+        );
+        let begins = head
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
+        let rest = tail
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or(tail.len(), |at| at + 1);
+        let alone = tail.get(..rest).unwrap_or_default().trim_ascii().is_empty();
+        if alone && !entry.inherited {
+            out.drain(begins..entry.span.end + rest);
+        } else {
+            let mut emptied = out.get(..entry.span.start).unwrap_or_default().to_vec();
+            emptied.extend_from_slice(if entry.inherited { b"" } else { b"''" });
+            emptied.extend_from_slice(out.get(entry.span.end..).unwrap_or_default());
+            out = emptied;
+        }
+    }
+    // a value that is made of the key would change; the environment must not hide that
+    let others = |bytes: &[u8]| -> Vec<(String, String)> {
+        let parsed = parse(bytes, &|_| None).entries.into_iter();
+        let others = parsed.filter(|entry| entry.key != key);
+        others.map(|entry| (entry.key, entry.value)).collect()
+    };
+    read(&out)?;
+    if others(bytes) != others(&out) {
+        return Err(UpsertError::Value(key.to_owned()));
+    }
+    Ok(out)
+}
+
 /// Parses as if the environment had every variable: one that only Compose will see is no reason to leave the file alone.
 fn read(bytes: &[u8]) -> Result<Parsed, UpsertError> {
     let parsed = parse(bytes, &|_| Some("set".to_owned()));

@@ -238,3 +238,21 @@ proptest! {
         prop_assert_eq!(&parsed.get("A").unwrap().value, &value);
     }
 }
+
+#[test]
+fn a_key_that_is_taken_out_leaves_every_other_byte() {
+    for (before, after) in [
+        ("A=1\nKEY=x\nB=2\n", "A=1\nB=2\n"),
+        ("A=1\r\nKEY='x y'\r\n# c\r\n", "A=1\r\n# c\r\n"),
+        ("KEY=x", ""),
+        ("KEY=\nA=1", "A=1"),
+        ("KEY=\"a\nb\"\nA=1\nKEY=c\n", "A=1\n"),
+        ("KEY=x # mine\nA=1\n", "KEY='' # mine\nA=1\n"),
+        ("A=1\n# KEY=x\n", "A=1\n# KEY=x\n"),
+    ] {
+        let out = remove(before.as_bytes(), "KEY").unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), after, "{before:?}");
+    }
+    // what another value is made of is not taken away from under it
+    assert!(remove(b"KEY=x\nA=${KEY}\n", "KEY").is_err());
+}

@@ -14,6 +14,7 @@ use super::generations::{Current, Generations, Kept};
 use super::list::Age;
 use super::live::Live;
 use super::rotate::token::key_id;
+use super::side_cars::{self, Containers};
 use super::{Lookup, plan, rotate};
 use crate::deployment::Deployment;
 use crate::host::Host;
@@ -63,7 +64,8 @@ pub fn check(deployment: Deployment<'_>, lookup: Lookup<'_>) -> Result<Report> {
     look.shared(&all);
     look.rotations()?;
     look.readable(&all)?;
-    let unchecked = look.running(&all);
+    let mut unchecked = look.running(&all);
+    unchecked.extend(look.side_cars(&all));
     Ok(report(look.findings, unchecked))
 }
 
@@ -261,6 +263,24 @@ impl Look<'_> {
             }
         }
         Vec::new()
+    }
+
+    /// Do the containers beside the server have what counts? Returns what could not be looked at.
+    fn side_cars(&mut self, all: &[(Managed, Kept)]) -> Option<Value> {
+        let containers = match Containers::look(self.host, self.settings) {
+            Ok(containers) => containers,
+            Err(why) => return Some(unchecked(&format!("the containers of the project: {why}"))),
+        };
+        for (managed, kept) in all {
+            let Some(secret) = kept.sound() else { continue };
+            let found = containers.with(&managed.name, secret);
+            for service in side_cars::not_moved(&found) {
+                let evidence = format!("service {service} was started with another value");
+                let next = side_cars::command(&[service]);
+                self.finding("secrets.not-in-process", &managed.name, evidence, next);
+            }
+        }
+        None
     }
 }
 

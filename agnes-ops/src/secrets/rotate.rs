@@ -6,7 +6,7 @@
 //!
 //! Does not: wait under the lock: the timer, or the next run, finishes.
 
-use agnes_config::Settings;
+use agnes_config::{Secret, Settings};
 use anyhow::Result;
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ use super::ensure::mint;
 use super::env_file::EnvFile;
 use super::generations::{Current, Generations, Kept};
 use super::live::Live;
+use super::side_cars::{self, Containers};
+use crate::compose;
 use crate::deployment::Deployment;
 use crate::fetch::Fetcher;
 use crate::host::Host;
@@ -23,6 +25,7 @@ use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::served::ControlSocket;
 
 mod files;
+mod notify;
 mod proof;
 mod publish;
 mod report;
@@ -32,9 +35,9 @@ pub(super) mod token;
 
 pub use rotation::Kind;
 
+use notify::{Server, Wanted};
 use proof::Proof;
 use rotation::{Phase, Rotation};
-use server::Server;
 
 /// How a rotation runs.
 pub struct Options<'a> {
@@ -48,6 +51,8 @@ pub struct Options<'a> {
     pub dry_run: bool,
     /// The environment, for the variables that `.env` may use.
     pub lookup: Lookup<'a>,
+    /// Restarts the server; `None`: it is not one that this program started.
+    pub restart: Option<&'a dyn Fn() -> Result<()>>,
 }
 
 /// A rotation that is not finished.
@@ -155,6 +160,8 @@ struct Work<'a> {
     kept: Kept,
     socket: ControlSocket,
     steps: Steps,
+    /// The way by which the server was told last.
+    told: Option<&'static str>,
 }
 
 impl<'a> Work<'a> {
@@ -172,6 +179,7 @@ impl<'a> Work<'a> {
             live: Live::new(&settings.state_dir, settings.server_owner),
             socket: ControlSocket::of(settings),
             steps: Steps::begin(host.instant()),
+            told: None,
             host,
             settings,
             options,
@@ -250,14 +258,14 @@ impl<'a> Work<'a> {
     fn stage(&mut self, mut rotation: Rotation) -> Result<Report> {
         let server = self.server()?;
         // signed before: if this run is cut off, one is signed with the old value later
-        let before = match &server {
-            Server::Running(socket) if self.kind == Kind::Jwt && !rotation.at_once => {
-                server::probe(socket).ok().map(|(_, token)| token)
+        let before = match server {
+            Server::Answers if self.kind == Kind::Jwt && !rotation.at_once => {
+                server::probe(&self.socket).ok().map(|(_, token)| token)
             }
             _ => None,
         };
         self.journal.write(self.host, &rotation)?;
-        let proof = self.settle(&server, &rotation, before.as_ref())?;
+        let proof = self.settle(server, &rotation, before.as_ref())?;
         if let Some(why) = proof.failed() {
             return self.undo(&rotation, why);
         }
@@ -272,20 +280,9 @@ impl<'a> Work<'a> {
             return Ok(report);
         }
         if rotation.at_once {
-            self.journal.close(self.host)?;
-            return Ok(self.report(&rotation, "retired", &proof, Outcome::Changed));
+            return self.finish(&rotation, &proof);
         }
         Ok(self.report(&rotation, "waiting", &proof, Outcome::Changed))
-    }
-
-    fn server(&self) -> Result<Server> {
-        let found = Server::find(self.socket.clone());
-        found.map_err(|why| {
-            anyhow::anyhow!(
-                "{}: {why}; nothing was touched",
-                self.socket.path().display()
-            )
-        })
     }
 
     /// The way back from a value that the server does not prove.
@@ -293,7 +290,7 @@ impl<'a> Work<'a> {
         let back = rotation.back(self.kept.newest + 1, self.now());
         self.journal.write(self.host, &back)?;
         let server = self.server()?;
-        let proof = self.settle(&server, &back, None)?;
+        let proof = self.settle(server, &back, None)?;
         if let Some(also) = proof.failed() {
             let message = format!(
                 "{}: the new value is not proven ({why}), and the way back is not either ({also}); the files have the old value first",
@@ -343,11 +340,11 @@ impl<'a> Work<'a> {
             return Ok(self.deferred(&rotation, "not-yet", message, &[]));
         }
         if self.kind == Kind::Scheduler {
-            let Server::Running(socket) = self.server()? else {
-                let message = "no server runs that could say who has moved; nothing was touched";
+            if self.server()? != Server::Answers {
+                let message = "no server answers that could say who has moved; nothing was touched";
                 return Ok(self.deferred(&rotation, "server-absent", message.to_owned(), &[]));
-            };
-            let not_moved = server::not_moved(&socket)?;
+            }
+            let not_moved = server::not_moved(&self.socket)?;
             if !not_moved.callers.is_empty() || not_moved.may_lack_some {
                 let message = format!(
                     "{} callers still use generation {} of {}; it stays until they have moved",
@@ -375,11 +372,15 @@ impl<'a> Work<'a> {
         self.live.remove(self.host, &previous)?;
         self.write_env(&[(&previous, "")])?;
         self.done(format!("take generation {} away", rotation.old));
-        let proof = match &server {
+        let wanted = Wanted {
+            current: &new,
+            previous: None,
+        };
+        let proof = match server {
             Server::Absent => Proof::nobody_to_ask(),
-            Server::Running(socket) => match self.tell(socket) {
-                Ok(()) => proof::of_retirement(socket, &rotation, &old, &new, self.now()),
-                Err(untold) => Proof::failing(untold.to_string()),
+            Server::Answers | Server::Silent => match self.tell(&wanted) {
+                Ok(()) => proof::of_retirement(&self.socket, &rotation, &old, &new, self.now()),
+                Err(untold) => Proof::failing(untold),
             },
         };
         if let Some(why) = proof.failed() {
@@ -394,8 +395,56 @@ impl<'a> Work<'a> {
             return Ok(report);
         }
         self.done("prove".to_owned());
+        self.finish(&rotation, &proof)
+    }
+
+    /// The old value is refused; whoever was started with it gets the new one now when it was compromised.
+    fn finish(&mut self, rotation: &Rotation, proof: &Proof) -> Result<Report> {
+        let new = self.value(rotation.new)?;
+        let failed = match rotation.at_once {
+            true => self.move_side_cars(&new).err(),
+            false => None,
+        };
         self.journal.close(self.host)?;
-        Ok(self.report(&rotation, "retired", &proof, Outcome::Changed))
+        let mut report = self.report(rotation, "retired", proof, Outcome::Changed);
+        self.name_side_cars(&mut report, &new, failed);
+        Ok(report)
+    }
+
+    /// Makes the containers anew that were started with another value.
+    fn move_side_cars(&mut self, new: &Secret) -> Result<(), String> {
+        let found = Containers::look(self.host, self.settings)?.with(self.kind.name(), new);
+        let behind = side_cars::not_moved(&found);
+        if behind.is_empty() {
+            return Ok(());
+        }
+        compose::recreate(self.host, &self.settings.dir, &behind)?;
+        self.done(format!("re-create {}", behind.join(", ")));
+        Ok(())
+    }
+
+    /// Lists the containers that were started with the secret, and says who still has another value.
+    fn name_side_cars(&self, report: &mut Report, new: &Secret, failed: Option<String>) {
+        let found = Containers::look(self.host, self.settings)
+            .map(|containers| containers.with(self.kind.name(), new));
+        let listed = found.as_deref().map(side_cars::to_json);
+        let said = match (&failed, &found) {
+            (_, Err(why)) => Some(format!("which side-cars have moved is not known: {why}")),
+            (failed, Ok(found)) => {
+                let behind = side_cars::not_moved(found);
+                let why = failed
+                    .as_ref()
+                    .map_or(String::new(), |why| format!(" ({why})"));
+                (!behind.is_empty() || failed.is_some())
+                    .then(|| format!("not moved: {}{why}", behind.join(", ")))
+            }
+        };
+        if let Some(said) = said {
+            report.text = format!("{}; {said}", report.text);
+        }
+        report
+            .details
+            .insert("side_cars".to_owned(), listed.unwrap_or_default().into());
     }
 
     fn done(&mut self, what: String) {

@@ -8,43 +8,42 @@
 use agnes_config::Secret;
 use anyhow::{Context as _, Result};
 
+use super::notify::{Server, Wanted};
 use super::proof::{self, Proof};
 use super::rotation::Rotation;
-use super::server::{self, Server};
 use super::{EnvFile, Work, mint};
-use crate::served::{ControlSocket, NoAnswer};
 
 impl Work<'_> {
     /// Puts the new value in place, tells the server and then its callers, and proves what is accepted now. `before` is a
     /// token that the server signed earlier. A server that refuses to be told is a proof that failed.
     pub(super) fn settle(
         &mut self,
-        server: &Server,
+        server: Server,
         rotation: &Rotation,
         before: Option<&Secret>,
     ) -> Result<Proof> {
         let (old, new) = self.put(rotation)?;
-        let told = match server {
-            Server::Absent => Ok(()),
-            Server::Running(socket) => self.tell(socket),
+        if server == Server::Absent {
+            self.tell_callers(rotation, &old, &new)?;
+            return Ok(Proof::nobody_to_ask());
+        }
+        let wanted = Wanted {
+            current: &new,
+            previous: (!rotation.at_once).then_some(&old),
         };
-        if let Err(untold) = told {
-            return Ok(Proof::failing(untold.to_string()));
+        if let Err(untold) = self.tell(&wanted) {
+            return Ok(Proof::failing(untold));
         }
         self.tell_callers(rotation, &old, &new)?;
-        Ok(match server {
-            Server::Absent => Proof::nobody_to_ask(),
-            Server::Running(socket) => {
-                proof::of_staging(socket, rotation, &old, &new, before, self.now())
-            }
-        })
-    }
-
-    /// Makes the server read its files again.
-    pub(super) fn tell(&mut self, socket: &ControlSocket) -> Result<(), NoAnswer> {
-        server::tell(socket)?;
-        self.done("tell the server".to_owned());
-        Ok(())
+        let now = self.now();
+        Ok(proof::of_staging(
+            &self.socket,
+            rotation,
+            &old,
+            &new,
+            before,
+            now,
+        ))
     }
 
     /// The server's files: after it whoever reads them again accepts the new value, and the old one unless it must not be.
@@ -90,15 +89,10 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// A key without a value is taken out.
     pub(super) fn write_env(&self, pairs: &[(&str, &str)]) -> Result<()> {
         let env_file = EnvFile::read(self.host, &self.settings.dir, self.options.lookup)?;
-        // an empty value says what an absent key says, and adds no line
-        let pairs: Vec<_> = pairs
-            .iter()
-            .filter(|(key, value)| !value.is_empty() || env_file.has(key))
-            .copied()
-            .collect();
-        env_file.write(self.host, &pairs)?;
+        env_file.write(self.host, pairs)?;
         Ok(())
     }
 

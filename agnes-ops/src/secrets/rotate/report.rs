@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::super::side_cars::{self, Containers};
 use super::Work;
 use super::proof::Proof;
 use super::rotation::{Phase, Rotation};
@@ -49,9 +50,24 @@ impl Work<'_> {
         message: String,
         callers: &[Value],
     ) -> Report {
-        let mut report = Report::refused(Exit::Deferred, Refusal::new(reason, message));
+        let mut refusal = Refusal::new(reason, message);
+        // what cannot be seen is no reason to hide who the callers are
+        let found = match (
+            Containers::look(self.host, self.settings),
+            self.value(rotation.new),
+        ) {
+            (Ok(containers), Ok(new)) => containers.with(self.kind.name(), &new),
+            _ => Vec::new(),
+        };
+        let behind = side_cars::not_moved(&found);
+        if !behind.is_empty() {
+            refusal = refusal.hint(side_cars::command(&behind));
+        }
+        let mut report = Report::refused(Exit::Deferred, refusal);
         report.details = self.details(rotation, "waiting");
-        report.detail("not_moved", callers)
+        report
+            .detail("not_moved", callers)
+            .detail("side_cars", side_cars::to_json(&found))
     }
 
     pub(super) fn report(
@@ -82,6 +98,9 @@ impl Work<'_> {
             report
                 .details
                 .insert("invalidated".to_owned(), json!([self.kind.signs()]));
+        }
+        if let Some(way) = self.told {
+            report.details.insert("told".to_owned(), way.into());
         }
         let steps = std::mem::replace(&mut self.steps, Steps::begin(self.host.instant()));
         report.steps = steps.into_vec();

@@ -15,14 +15,6 @@ use crate::served::{ControlSocket, NoAnswer};
 /// A call that whoever has a valid credential may make.
 const CALL: &str = "/api/me";
 
-/// Whether the server runs.
-pub(super) enum Server {
-    /// It answers.
-    Running(ControlSocket),
-    /// Nobody does: what is staged is taken up at its next start.
-    Absent,
-}
-
 /// Whether a credential was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -35,16 +27,6 @@ pub(super) enum Verdict {
 pub(super) struct NotMoved {
     pub(super) callers: Vec<Value>,
     pub(super) may_lack_some: bool,
-}
-
-impl Server {
-    pub(super) fn find(socket: ControlSocket) -> Result<Self, NoAnswer> {
-        match socket.get("/v1/state") {
-            Ok(_) => Ok(Self::Running(socket)),
-            Err(NoAnswer::Nobody) => Ok(Self::Absent),
-            Err(other) => Err(other),
-        }
-    }
 }
 
 /// Makes the server read its secrets again.
