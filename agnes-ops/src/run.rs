@@ -228,7 +228,18 @@ fn command(
     match &cli.command {
         Command::Up { dry_run } => {
             let program = server_program(environment);
-            let mut report = up::up(deployment, &program, *dry_run, memory)?;
+            let lookup = |name: &str| environment.get(name).map(str::to_owned);
+            let options = up::Options {
+                dry_run: *dry_run,
+                secrets: secrets::EnsureOptions {
+                    dry_run: *dry_run,
+                    lookup: &lookup,
+                    // failed fetches are counted by `secrets ensure`
+                    memory: None,
+                },
+                rotation: memory,
+            };
+            let mut report = up::up(deployment, &program, &options)?;
             if !dry_run && report.refusal.is_none() {
                 let screen = status::status(deployment, last_rotation.as_ref())?;
                 report.text = screen.text;

@@ -1,4 +1,4 @@
-//! `up` and `down` for runtime "process": one `agnesd` beside us, with the certificate it serves.
+//! `up` and `down` for runtime "process": one `agnesd` beside us, with its secrets and the certificate it serves.
 //!
 //! Always true: `up` again changes nothing; it ends well only when the installed leaf is what the server presents (or,
 //! without TLS, when the server says it is ready); a server is stopped by SIGTERM and never killed.
@@ -17,11 +17,22 @@ use serde_json::{Value, json};
 use crate::deployment::Deployment;
 use crate::host::{Child, Host, Running};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
+use crate::secrets::{self, EnsureOptions};
 use crate::served;
 use crate::tls::{self, ProofTime, RotateOptions};
 
 /// From start to ready.
 const READY: Duration = Duration::from_secs(20);
+
+/// How `up` runs.
+pub struct Options<'a> {
+    /// Says what would be done, and does nothing.
+    pub dry_run: bool,
+    /// For the secrets that the server starts with.
+    pub secrets: EnsureOptions<'a>,
+    /// What the last rotation of the certificate remembered.
+    pub rotation: Option<&'a Value>,
+}
 
 /// What `up` started, so that the next `up` knows whether it is still what it would start.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -90,15 +101,17 @@ fn is_the_server(host: &Host, settings: &Settings, running: &Running) -> Result<
 ///
 /// # Errors
 /// When the host refuses something; what was done before it stays and is found again by the next run.
-pub fn up(
-    deployment: Deployment<'_>,
-    program: &Path,
-    dry_run: bool,
-    memory: Option<&Value>,
-) -> Result<Report> {
+pub fn up(deployment: Deployment<'_>, program: &Path, options: &Options<'_>) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     if settings.runtime == Runtime::Compose {
         return Ok(not_here("up"));
+    }
+    let dry_run = options.dry_run;
+    let mut secrets = secrets::ensure(deployment, &options.secrets)?;
+    if let Some(refusal) = &mut secrets.refusal {
+        refusal.message = format!("{}; agnesd was left as it is", refusal.message);
+        secrets.memory = None;
+        return Ok(secrets);
     }
     let running = server(host, settings)?;
     let wanted = wanted(host, settings, program)?;
@@ -115,16 +128,21 @@ pub fn up(
         Some(server) => ("restart agnesd", Some(server), ProofTime::AfterStart),
         None => ("start agnesd", None, ProofTime::AfterStart),
     };
-    let options = RotateOptions {
+    let rotate = RotateOptions {
         dry_run,
         proof,
         ensure: true,
         ..RotateOptions::default()
     };
-    let mut report = tls::rotate(deployment, options, memory)?;
+    let mut report = tls::rotate(deployment, rotate, options.rotation)?;
     // `up` has no memory of its own; the rotation's belongs to `tls rotate`
     report.memory = None;
+    report.steps.splice(0..0, secrets.steps);
+    if secrets.outcome == Outcome::Changed && report.outcome == Outcome::Unchanged {
+        report.outcome = Outcome::Changed;
+    }
     if dry_run {
+        report.text = format!("{}\n{}", secrets.text, report.text);
         if !verb.is_empty() {
             report.text = format!("{}\n{verb}", report.text);
             report.steps.push(Step::planned(verb));

@@ -10,7 +10,7 @@ use agnes_e2e::components;
 use tempfile::TempDir;
 
 /// What a `.env` comes to: a value for each key, or the file refused.
-type Reading = Result<BTreeMap<String, String>, String>;
+pub(crate) type Reading = Result<BTreeMap<String, String>, String>;
 
 /// The environment that both sides see.
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -33,21 +33,21 @@ const NAMES: &[&str] = &[
     "EMPTY_ENV",
 ];
 
-struct Compose {
+pub(crate) struct Compose {
     program: PathBuf,
     dir: TempDir,
 }
 
 impl Compose {
     /// The real plugin, where it is installed.
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         Some(Self {
             program: components::require("docker-compose")?,
             dir: tempfile::tempdir().unwrap(),
         })
     }
 
-    fn read(&self, env: &[u8], names: &BTreeSet<String>) -> Reading {
+    pub(crate) fn read(&self, env: &[u8], names: &BTreeSet<String>) -> Reading {
         let dir = self.dir.path();
         fs::write(dir.join(".env"), env).unwrap();
         let file = serde_json::json!({
@@ -212,11 +212,11 @@ fn cases() -> usize {
 }
 
 /// xorshift64*: the same seed, the same files on every machine.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Of this run's seed, which is printed.
-    fn seeded() -> Self {
+    pub(crate) fn seeded() -> Self {
         let seed = components::seed();
         println!("AGNES_TEST_SEED={seed}");
         Self((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
@@ -239,7 +239,7 @@ impl Random {
         (0..count).map(|_| self.pick(from)).collect()
     }
 
-    fn value(&mut self) -> String {
+    pub(crate) fn value(&mut self) -> String {
         self.tokens(8, VALUE)
     }
 

@@ -19,6 +19,8 @@ mod proxy;
 mod rotate;
 mod rotation;
 mod secrets;
+#[path = "../../agnesd/tests/process/small_disk.rs"]
+mod small_disk;
 mod stack;
 mod storm;
 mod up;

@@ -10,6 +10,8 @@ use agnes_e2e::secret_manager::{Mode, SecretManager};
 use crate::crash::{checkpoints, chosen, killed_at};
 
 mod check;
+mod disk;
+mod representable;
 
 const OWN: [&str; 3] = ["JWT_SECRET_KEY", "SCHEDULER_API_TOKEN", "SESSION_SECRET"];
 const EDITED: &str = "b7f1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f";

@@ -194,3 +194,44 @@ fn up_is_refused_for_runtime_compose_and_touches_nothing() {
     assert_eq!(ran.detail("reason"), "runtime-compose");
     assert!(!deployment.state().exists());
 }
+
+#[test]
+fn a_new_host_gets_its_secrets_and_one_that_cannot_have_them_gets_no_server() {
+    let process = Process::new();
+    let ops = |verb: &[&str]| process.deployment.ops(verb);
+    let planned = ops(&["up", "--dry-run"]).exits(0);
+    assert!(
+        planned.stdout.contains("JWT_SECRET_KEY"),
+        "{}",
+        planned.stdout
+    );
+    ops(&["up"]).exits(0);
+    ops(&["secrets", "check"]).exits(0);
+    let rotated = ops(&["secrets", "rotate", "jwt"]).exits(0);
+    assert_eq!(
+        rotated.detail("proof.state"),
+        "proven",
+        "{}",
+        rotated.stdout
+    );
+    assert_eq!(rotated.detail("told"), "control-socket");
+    ops(&["up"]).exits(0).with_outcome("unchanged");
+    ops(&["down"]).exits(0);
+
+    let kept = process.deployment.state().join("secrets/SESSION_SECRET");
+    std::fs::write(kept.join("1"), "").unwrap();
+    let env = process.deployment.dir().join(".env");
+    let text = std::fs::read_to_string(&env).unwrap();
+    let without = text
+        .lines()
+        .filter(|line| !line.starts_with("SESSION_SECRET="));
+    std::fs::write(&env, without.collect::<Vec<_>>().join("\n")).unwrap();
+    let refused = ops(&["up"]).exits(1);
+    assert_eq!(refused.detail("reason"), "durable-copy-damaged");
+    assert!(
+        refused.stderr.contains("agnesd was left as it is"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!process.deployment.state().join("agnesd.pid").exists());
+}

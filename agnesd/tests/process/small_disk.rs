@@ -1,4 +1,4 @@
-//! A disk that is really full: an ext4 of a few MiB in a file, mounted by loop. The tests of db and of process share it.
+//! A disk that is really full: an ext4 of a few MiB in a file, mounted by loop. The tests of the server, of db and of e2e share it.
 //!
 //! Always true: what was mounted is unmounted when its handle goes, also by a panic; where it cannot be made the test says
 //! `SKIP`, and with `CI=true` fails.
