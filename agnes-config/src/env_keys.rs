@@ -6,8 +6,10 @@
 //! Does not: parse values (that is `values`), know where one came from (that is `load`).
 
 mod server;
+mod upgrade;
 
 pub use server::*;
+pub use upgrade::*;
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +157,14 @@ pub enum Kind {
     TlsMode,
     /// Caddy's `tls` directive.
     CaddyTls,
+    /// Who begins an upgrade.
+    UpgradeMode,
+    /// Days and a time of day.
+    Window,
+    /// A time zone.
+    Timezone,
+    /// Paths on the server.
+    Probes,
     /// A text that is never shown.
     Secret,
 }
@@ -211,6 +221,14 @@ impl Kind {
             Self::TlsMode => "none, files, acme or internal",
             Self::CaddyTls => {
                 "tls you@example.com, tls internal or tls /certs/fullchain.pem /certs/privkey.pem"
+            }
+            Self::UpgradeMode => "auto, manual or off",
+            Self::Window => {
+                "days and a span such as Mon..Fri 02:00-05:00, Sat,Sun 22:00-02:00 or 02:00-05:00"
+            }
+            Self::Timezone => "a name of the IANA database such as UTC or Europe/Berlin",
+            Self::Probes => {
+                "paths such as /api/health, separated by commas or spaces; in agnes.toml also a list"
             }
             Self::Secret => "a text",
         }
@@ -438,6 +456,18 @@ pub static KEYS: &[&Key] = &[
     &STORE_THREADS,
     &STORE_CHECKPOINT_EVERY,
     &JOBS,
+    &UPGRADE_MODE,
+    &UPGRADE_IMAGE,
+    &UPGRADE_TAG,
+    &UPGRADE_DIGEST,
+    &UPGRADE_WINDOW,
+    &UPGRADE_TIMEZONE,
+    &UPGRADE_GATE_TIMEOUT,
+    &UPGRADE_GATE_STABLE_FOR,
+    &UPGRADE_GATE_PROBES,
+    &UPGRADE_DEFER_MAX,
+    &UPGRADE_KEEP_IMAGES,
+    &UPGRADE_MIN_INTERVAL,
     &SERVER_OWNER,
     &SECRETS,
     &JWT_SECRET_KEY,

@@ -14,14 +14,17 @@ mod secret;
 pub mod settings;
 pub mod source_url;
 mod values;
+pub mod window;
 
 pub use load::{Invalid, Loaded, Problem, Source, Value, load};
 pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{
-    Audit, CaddyTarget, Domain, Fetch, FileOwner, Job, JobTarget, KeyType, Keys, Limits, Method,
-    MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay, RestartTarget, Runtime, Secrets,
-    ServedAddress, Server, Settings, Signal, Stack, Store, Tls, TlsMode,
+    Audit, CaddyTarget, Domain, Fetch, FileOwner, Gate, Job, JobTarget, KeyType, Keys, Limits,
+    Method, MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay, RestartTarget, Runtime,
+    Secrets, ServedAddress, Server, Settings, Signal, Stack, Store, Tls, TlsMode, Upgrade,
+    UpgradeMode, Wanted,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
 pub use values::soundness::against_key;
+pub use window::{Window, Zone};

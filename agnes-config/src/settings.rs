@@ -24,6 +24,10 @@ mod provision;
 
 pub use provision::Provision;
 
+mod upgrade;
+
+pub use upgrade::{Gate, Upgrade, UpgradeMode, Wanted};
+
 /// Everything one deployment was configured to be.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -57,6 +61,8 @@ pub struct Settings {
     pub audit: Audit,
     /// The database.
     pub store: Store,
+    /// `[upgrade]`.
+    pub upgrade: Upgrade,
     /// `[[jobs]]`, in order; names are unique.
     pub jobs: Vec<Job>,
 }

@@ -20,6 +20,7 @@ pub(crate) mod reload;
 pub(crate) mod soundness;
 pub(crate) mod stack;
 pub(crate) mod subject;
+pub(crate) mod upgrade;
 
 pub(crate) type Parsed<T> = Result<T, String>;
 

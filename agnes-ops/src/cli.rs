@@ -68,6 +68,9 @@ pub enum Command {
     /// Secrets: made or fetched once, told to the server and to Compose.
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Upgrades of the Compose stack's image.
+    #[command(subcommand)]
+    Upgrade(Upgrade),
     /// What this program ships, as files of the deployment.
     #[command(subcommand)]
     Render(Render),
@@ -170,6 +173,24 @@ pub enum Rotated {
     Scheduler,
 }
 
+/// `upgrade …`
+#[derive(Debug, Subcommand)]
+pub enum Upgrade {
+    /// Compare the digest that runs with the one that is wanted; change nothing. Exit 0 or 10.
+    Check,
+    /// Begin no upgrade until then, or until `unhold`.
+    Hold {
+        /// Until when, as 2026-11-26T18:00:00Z; without it until `unhold`.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        until: Option<time::OffsetDateTime>,
+        /// The reason, for whoever finds the hold.
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Take the hold away.
+    Unhold,
+}
+
 /// `render …`
 #[derive(Debug, Subcommand)]
 pub enum Render {
@@ -234,6 +255,9 @@ impl Command {
             Command::Secrets(Secrets::List) => "secrets list",
             Command::Secrets(Secrets::Check) => "secrets check",
             Command::Secrets(Secrets::Rotate { .. }) => "secrets rotate",
+            Command::Upgrade(Upgrade::Check) => "upgrade check",
+            Command::Upgrade(Upgrade::Hold { .. }) => "upgrade hold",
+            Command::Upgrade(Upgrade::Unhold) => "upgrade unhold",
             Command::Render(Render::Compose { .. }) => "render compose",
             Command::Fetch(_) => "fetch",
             Command::Config(Config::Show) => "config show",
@@ -264,6 +288,11 @@ impl Command {
             _ => false,
         }
     }
+}
+
+fn rfc3339(text: &str) -> Result<time::OffsetDateTime, String> {
+    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        .map_err(|_| "a time such as 2026-11-26T18:00:00Z".to_owned())
 }
 
 fn octal(text: &str) -> Result<u32, String> {

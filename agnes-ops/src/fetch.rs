@@ -12,6 +12,7 @@ mod file;
 mod gcs;
 mod google;
 mod https;
+mod registry;
 mod retry;
 mod secret_manager;
 
@@ -27,7 +28,10 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::image::{Digest, Reference};
+
 pub(crate) use google::Environment;
+pub(crate) use registry::Login;
 
 /// Why a fetch failed. A caller acts on it, so a new way to fail joins the reason whose consequence it shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +148,7 @@ pub(crate) struct Fetcher {
     https: OnceCell<reqwest::Client>,
     secret_manager: OnceCell<secret_manager::Client>,
     gcs: OnceCell<gcs::Client>,
+    registries: registry::Clients,
 }
 
 impl Fetcher {
@@ -155,6 +160,7 @@ impl Fetcher {
             https: OnceCell::new(),
             secret_manager: OnceCell::new(),
             gcs: OnceCell::new(),
+            registries: registry::Clients::default(),
         }
     }
 
@@ -221,6 +227,26 @@ impl Fetcher {
         published.map_err(|refusal| Failure {
             reason: refusal.reason,
             url: url.to_string(),
+            message: refusal.what,
+            hint: refusal.hint,
+        })
+    }
+
+    /// The digest that an image's reference means at its registry now.
+    ///
+    /// # Errors
+    /// [`Failure`], within `timeout`; 401 and 403 are `forbidden`.
+    pub(crate) fn digest(
+        &self,
+        reference: &Reference,
+        login: Option<&Login>,
+    ) -> Result<Digest, Failure> {
+        let found = self.wait(retry::until(self.deadline(), async || {
+            registry::digest(&self.registries, &self.options, reference, login).await
+        }));
+        found.map_err(|refusal| Failure {
+            reason: refusal.reason,
+            url: reference.to_string(),
             message: refusal.what,
             hint: refusal.hint,
         })

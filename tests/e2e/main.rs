@@ -24,3 +24,4 @@ mod small_disk;
 mod stack;
 mod storm;
 mod up;
+mod upgrade;

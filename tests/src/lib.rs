@@ -17,4 +17,5 @@ pub mod https_source;
 pub mod image;
 pub mod ports;
 pub mod process;
+pub mod registry;
 pub mod secret_manager;

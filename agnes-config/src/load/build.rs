@@ -24,6 +24,7 @@ mod jobs;
 mod secrets;
 mod server;
 mod stack;
+mod upgrade;
 
 /// Validates everything and says where each value came from.
 pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
@@ -50,6 +51,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         store: builder.store(),
         jobs: builder.jobs(layers.jobs, &layers.credentials),
         stack: builder.stack(),
+        upgrade: builder.upgrade(),
         runtime,
         log_level: log_level.unwrap_or_else(|| "info".to_owned()),
         tls: builder.tls(&dir),

@@ -346,19 +346,20 @@ fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<String, String> {
             kind.expected()
         )),
         (_, DeValue::String(text)) => Ok(text.to_string()),
-        (Kind::Domains | Kind::Nets | Kind::Origins | Kind::Overlays, DeValue::Array(items)) => {
-            items
-                .iter()
-                .map(|item| item.get_ref().as_str())
-                .collect::<Option<Vec<_>>>()
-                .map(|items| items.join(","))
-                .ok_or_else(|| {
-                    format!(
-                        "has an item that is no string (expected {})",
-                        kind.expected()
-                    )
-                })
-        }
+        (
+            Kind::Domains | Kind::Nets | Kind::Origins | Kind::Overlays | Kind::Probes,
+            DeValue::Array(items),
+        ) => items
+            .iter()
+            .map(|item| item.get_ref().as_str())
+            .collect::<Option<Vec<_>>>()
+            .map(|items| items.join(","))
+            .ok_or_else(|| {
+                format!(
+                    "has an item that is no string (expected {})",
+                    kind.expected()
+                )
+            }),
         (Kind::Count, other) => Err(format!(
             "is of type {} (expected {})",
             other.type_str(),

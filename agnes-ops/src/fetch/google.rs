@@ -8,12 +8,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agnes_config::Secret;
 use google_cloud_auth::credentials::{
-    Credentials, anonymous, external_account, impersonated, mds, service_account, user_account,
+    CacheableResource, Credentials, anonymous, external_account, impersonated, mds,
+    service_account, user_account,
 };
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_gax::error::{CredentialsError, Error};
 use google_cloud_storage::error::ReadError;
+use hyper::http::Extensions;
 use url::{Host, Url};
 
 use super::{Options, Reason, Refusal, cause, file, https, innermost};
@@ -181,6 +184,29 @@ fn credentials_from(path: &Path) -> Result<Credentials, Refusal> {
         _ => return Err(refusal("are of a type that is not supported")),
     };
     built.map_err(|_| refusal("are incomplete"))
+}
+
+/// An access token of the credentials of this host, as a password for Google's own registries.
+///
+/// # Errors
+/// As [`credentials`], or when no token is given.
+pub(super) async fn access_token(environment: &Environment) -> Result<Secret, Refusal> {
+    let credentials = credentials(environment, None)?;
+    let refused = || {
+        Refusal::new(
+            Reason::Forbidden,
+            "no access token for the machine's service account",
+        )
+    };
+    let headers = credentials.headers(Extensions::new()).await;
+    let CacheableResource::New { data, .. } = headers.map_err(|_| refused())? else {
+        return Err(refused());
+    };
+    let value = data
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    let token = value.and_then(|value| value.strip_prefix("Bearer "));
+    token.map(Secret::new).ok_or_else(refused)
 }
 
 /// Time for the metadata server, which is a process of the hypervisor under us.

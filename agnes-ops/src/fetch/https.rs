@@ -12,6 +12,7 @@ use reqwest::header::{
 };
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
 use rustls::{AlertDescription, CertificateError};
+use zeroize::Zeroizing;
 
 use super::{Body, Fetched, Options, Reason, Refusal, cause, file, innermost};
 
@@ -23,8 +24,19 @@ const LONGEST_ETAG: usize = 512;
 /// # Errors
 /// `malformed` when `TLS_CA_BUNDLE` cannot be read or used.
 pub(super) fn client(options: &Options) -> Result<Client, Refusal> {
-    let builder = Client::builder()
-        .https_only(true)
+    built(options, Client::builder().https_only(true))
+}
+
+/// For servers of this host that speak plain http.
+///
+/// # Errors
+/// As [`client`].
+pub(super) fn plain_client(options: &Options) -> Result<Client, Refusal> {
+    built(options, Client::builder())
+}
+
+fn built(options: &Options, builder: ClientBuilder) -> Result<Client, Refusal> {
+    let builder = builder
         .http1_only()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -94,7 +106,7 @@ pub(super) async fn get(
     }
 }
 
-async fn read(mut response: Response, max_bytes: u64) -> Result<Fetched, Refusal> {
+async fn read(response: Response, max_bytes: u64) -> Result<Fetched, Refusal> {
     let headers = response.headers();
     if headers
         .get(CONTENT_ENCODING)
@@ -109,14 +121,25 @@ async fn read(mut response: Response, max_bytes: u64) -> Result<Fetched, Refusal
     let etag = etag
         .filter(|e| (1..=LONGEST_ETAG).contains(&e.len()))
         .map(str::to_owned);
+    Ok(Fetched::Body {
+        bytes: body(response, max_bytes).await?,
+        etag,
+    })
+}
+
+/// A whole body.
+///
+/// # Errors
+/// `too-large`, or when the connection breaks.
+pub(super) async fn body(
+    mut response: Response,
+    max_bytes: u64,
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let mut body = Body::new(response.content_length(), max_bytes)?;
     while let Some(piece) = response.chunk().await.map_err(refused)? {
         body.push(&piece)?;
     }
-    Ok(Fetched::Body {
-        bytes: body.bytes,
-        etag,
-    })
+    Ok(body.bytes)
 }
 
 /// `Retry-After` in seconds; its date form is left to the ordinary pause.
@@ -131,7 +154,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(secs))
 }
 
-fn refused(error: reqwest::Error) -> Refusal {
+pub(super) fn refused(error: reqwest::Error) -> Refusal {
     let error = error.without_url();
     connection(&error).unwrap_or_else(|| {
         let what = match (error.is_connect(), error.is_timeout()) {

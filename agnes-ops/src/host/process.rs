@@ -6,7 +6,7 @@
 //! Does not: pass secrets in argv (callers must not ask it to).
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
@@ -102,12 +102,35 @@ impl Host {
         directory: Option<&Path>,
         deadline: Duration,
     ) -> Result<Ran, RunError> {
+        self.run_to_end(argv, directory, None, deadline)
+    }
+
+    /// Runs a program to its end that reads `input`: what must not stand among its arguments.
+    pub fn run_fed(
+        &self,
+        argv: &[&str],
+        input: &[u8],
+        deadline: Duration,
+    ) -> Result<Ran, RunError> {
+        self.run_to_end(argv, None, Some(input), deadline)
+    }
+
+    fn run_to_end(
+        &self,
+        argv: &[&str],
+        directory: Option<&Path>,
+        input: Option<&[u8]>,
+        deadline: Duration,
+    ) -> Result<Ran, RunError> {
         let (program, arguments) = argv.split_first().ok_or(RunError::NoProgram)?;
         self.checkpoint(&format!("before running {program}"));
         let mut command = command(program);
         command
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(match input {
+                Some(_) => Stdio::piped(),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
@@ -118,6 +141,10 @@ impl Host {
             io::ErrorKind::NotFound => RunError::NoProgram,
             _ => RunError::Io(error),
         })?;
+        if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
+            // a few bytes, which a pipe holds also when nobody reads them
+            let _ = pipe.write_all(input);
+        }
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
         let started = self.instant();

@@ -92,6 +92,11 @@ pub const ALL: &[Component] = &[
             program: "containerd",
         },
     },
+    system(
+        "docker-registry",
+        Probe::Says(&["--version"], "docker/distribution 2."),
+        "the registry that upgrades follow",
+    ),
     Component {
         name: "docker-compose",
         needed_for: "the compose runtime, and its reading of .env",
