@@ -68,9 +68,8 @@ pub enum Command {
     /// Secrets: made or fetched once, told to the server and to Compose.
     #[command(subcommand)]
     Secrets(Secrets),
-    /// Upgrades of the Compose stack's image.
-    #[command(subcommand)]
-    Upgrade(Upgrade),
+    /// Upgrade the Compose stack's image: one tick of the timer, or a verb.
+    Upgrade(UpgradeArgs),
     /// What this program ships, as files of the deployment.
     #[command(subcommand)]
     Render(Render),
@@ -173,9 +172,47 @@ pub enum Rotated {
     Scheduler,
 }
 
+/// `upgrade [VERB]`; without a verb it is `apply`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct UpgradeArgs {
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Option<Upgrade>,
+    /// What `apply` takes.
+    #[command(flatten)]
+    pub apply: UpgradeApply,
+}
+
+/// `upgrade apply`
+#[derive(Debug, Args)]
+pub struct UpgradeApply {
+    /// This tag or digest, now: no window, hold, mode or ledger keeps it.
+    #[arg(long, value_name = "TAG|DIGEST")]
+    pub to: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `upgrade …`
 #[derive(Debug, Subcommand)]
 pub enum Upgrade {
+    /// One tick: pull, snapshot, rehearse, hold writes, swap, gate, commit; or put the old image and its data back.
+    Apply(UpgradeApply),
+    /// Put the version before this one back, on the same data; it is on this host. The one left behind goes into the ledger.
+    Rollback {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What upgrades did here, the newest first.
+    History,
+    /// A digest that failed may be tried again.
+    Forgive {
+        /// sha256:…
+        digest: String,
+    },
     /// Compare the digest that runs with the one that is wanted; change nothing. Exit 0 or 10.
     Check,
     /// Begin no upgrade until then, or until `unhold`.
@@ -255,9 +292,15 @@ impl Command {
             Command::Secrets(Secrets::List) => "secrets list",
             Command::Secrets(Secrets::Check) => "secrets check",
             Command::Secrets(Secrets::Rotate { .. }) => "secrets rotate",
-            Command::Upgrade(Upgrade::Check) => "upgrade check",
-            Command::Upgrade(Upgrade::Hold { .. }) => "upgrade hold",
-            Command::Upgrade(Upgrade::Unhold) => "upgrade unhold",
+            Command::Upgrade(args) => match &args.verb {
+                None | Some(Upgrade::Apply(_)) => "upgrade",
+                Some(Upgrade::Check) => "upgrade check",
+                Some(Upgrade::Hold { .. }) => "upgrade hold",
+                Some(Upgrade::Unhold) => "upgrade unhold",
+                Some(Upgrade::Rollback { .. }) => "upgrade rollback",
+                Some(Upgrade::History) => "upgrade history",
+                Some(Upgrade::Forgive { .. }) => "upgrade forgive",
+            },
             Command::Render(Render::Compose { .. }) => "render compose",
             Command::Fetch(_) => "fetch",
             Command::Config(Config::Show) => "config show",
@@ -285,6 +328,13 @@ impl Command {
             | Command::Tls(
                 Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },
             ) => !dry_run,
+            Command::Upgrade(args) => match &args.verb {
+                None => !args.apply.dry_run,
+                Some(Upgrade::Apply(apply)) => !apply.dry_run,
+                Some(Upgrade::Rollback { dry_run }) => !dry_run,
+                Some(Upgrade::Forgive { .. }) => true,
+                Some(_) => false,
+            },
             _ => false,
         }
     }

@@ -58,16 +58,104 @@ struct Listed {
     state: String,
 }
 
+/// A container, looked at closely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// The image as the container was told it.
+    pub image: String,
+    /// The image's own id.
+    pub image_id: String,
+    /// Whether its process runs.
+    pub runs: bool,
+    /// Whether the engine starts it again and again.
+    pub restarting: bool,
+    /// How often the engine has.
+    pub restarts: u64,
+    /// When its process started, as the engine writes it.
+    pub started_at: String,
+    /// The exit code of a process that has ended.
+    pub exit_code: i64,
+    /// Killed for its memory.
+    pub out_of_memory: bool,
+    /// `NAME=value`, also of the image.
+    pub environment: Vec<String>,
+    /// Where something is mounted, with what.
+    pub mounts: Vec<(String, String)>,
+}
+
+impl Inspected {
+    /// The image as the container was told it; `None`: by its id alone. The list of containers will not do: there it is the id as
+    /// soon as the tag has moved.
+    pub fn reference(&self) -> Option<Reference> {
+        let named = !self.image.starts_with("sha256:");
+        self.image.parse().ok().filter(|_| named)
+    }
+
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .iter()
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Inspected {
+struct Answer {
     config: Config,
+    image: String,
+    state: State,
+    #[serde(default)]
+    restart_count: u64,
+    #[serde(default)]
+    mounts: Vec<Mount>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Config {
+    #[serde(default)]
     image: String,
+    env: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    running: bool,
+    restarting: bool,
+    started_at: String,
+    exit_code: i64,
+    #[serde(rename = "OOMKilled")]
+    out_of_memory: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mount {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    source: String,
+    destination: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EngineVersion {
+    version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Configured {
+    config: Option<Config>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageId {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -115,16 +203,71 @@ impl Engine {
         Ok(found.collect())
     }
 
-    /// The image as a container was told it; `None`: by its id alone. The list of containers will not do: there it is the id as
-    /// soon as the tag has moved.
+    /// A container, by its id or name.
     ///
     /// # Errors
     /// When the engine does not answer, or the container is gone.
-    pub fn image_of(&self, container: &Container) -> Result<Option<Reference>> {
-        let path = format!("/containers/{}/json", container.id);
-        let inspected: Inspected = self.get(&path, &[])?;
-        let image = inspected.config.image;
-        Ok(image.parse().ok().filter(|_| !image.starts_with("sha256:")))
+    pub fn inspect(&self, container: &str) -> Result<Inspected> {
+        let answer: Answer = self.get(&format!("/containers/{container}/json"), &[])?;
+        let of = |mount: Mount| match mount.name.is_empty() {
+            true => (mount.destination, mount.source),
+            false => (mount.destination, mount.name),
+        };
+        let mut mounts: Vec<_> = answer.mounts.into_iter().map(of).collect();
+        mounts.sort();
+        Ok(Inspected {
+            image: answer.config.image,
+            image_id: answer.image,
+            runs: answer.state.running,
+            restarting: answer.state.restarting,
+            restarts: answer.restart_count,
+            started_at: answer.state.started_at,
+            exit_code: answer.state.exit_code,
+            out_of_memory: answer.state.out_of_memory,
+            environment: answer.config.env.unwrap_or_default(),
+            mounts,
+        })
+    }
+
+    /// Whether there is a container of this name, running or not.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn has_container(&self, name: &str) -> Result<bool> {
+        let filters = serde_json::json!({"name": [format!("^/{name}$")]});
+        let query = [("all", "1".to_owned()), ("filters", filters.to_string())];
+        let listed: Vec<serde_json::Value> = self.get("/containers/json", &query)?;
+        Ok(!listed.is_empty())
+    }
+
+    /// The id of an image that is here.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or the image is not here.
+    pub fn image_id(&self, image: &str) -> Result<String> {
+        let image: ImageId = self.get(&format!("/images/{image}/json"), &[])?;
+        Ok(image.id)
+    }
+
+    /// `NAME=value` that an image brings.
+    ///
+    /// # Errors
+    /// As [`Engine::image_id`].
+    pub fn image_environment(&self, image: &str) -> Result<Vec<String>> {
+        let image: Configured = self.get(&format!("/images/{image}/json"), &[])?;
+        Ok(image
+            .config
+            .and_then(|config| config.env)
+            .unwrap_or_default())
+    }
+
+    /// The engine's version, as `20.10.24`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn version(&self) -> Result<String> {
+        let version: EngineVersion = self.get("/version", &[])?;
+        Ok(version.version)
     }
 
     /// The digests by which `repository` knows an image; none for one that was built here.

@@ -7,6 +7,7 @@
 //!
 //! Does not: decide anything, or speak to the network (`fetch` talks to sources, `served` to what is served).
 
+mod copy;
 mod create;
 mod files;
 mod lock;

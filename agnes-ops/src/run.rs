@@ -5,6 +5,8 @@
 //!
 //! Does not: know what a command does.
 
+mod upgrade;
+
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
-use crate::{config, download, secrets, stack, status, tls, up, upgrade};
+use crate::{config, download, secrets, stack, status, tls, up};
 
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -252,7 +254,7 @@ fn command(
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
         Command::Secrets(verb) => secrets(verb, environment, deployment),
-        Command::Upgrade(verb) => upgrade(verb, environment, deployment),
+        Command::Upgrade(args) => upgrade::run(args, environment, deployment),
         Command::Render(cli::Render::Compose { dry_run }) => {
             let lookup = |name: &str| environment.get(name).map(str::to_owned);
             let last = last_record(host, settings, "render-compose");
@@ -338,32 +340,6 @@ fn secrets(
         }
         cli::Secrets::List => secrets::list(deployment, &lookup),
         cli::Secrets::Check => secrets::check(deployment, &lookup),
-    }
-}
-
-fn upgrade(
-    verb: &cli::Upgrade,
-    environment: &Environment,
-    deployment: Deployment<'_>,
-) -> anyhow::Result<Report> {
-    match verb {
-        cli::Upgrade::Check => {
-            let surroundings = upgrade::Surroundings {
-                docker_host: environment.get("DOCKER_HOST"),
-                docker_home: upgrade::Home::of(
-                    environment.get("DOCKER_CONFIG"),
-                    environment.get("HOME"),
-                ),
-            };
-            upgrade::check(deployment, &surroundings)
-        }
-        cli::Upgrade::Hold { until, why } => {
-            // whoever became root for it is the person
-            let by = ["SUDO_USER", "USER", "LOGNAME"];
-            let by = by.iter().find_map(|name| environment.get(name));
-            upgrade::hold(deployment, why, by.unwrap_or("unknown"), *until)
-        }
-        cli::Upgrade::Unhold => upgrade::unhold(deployment),
     }
 }
 

@@ -43,6 +43,36 @@ pub fn look(address: &str, name: &str, deadline: Duration) -> Served {
     }
 }
 
+/// The status of `GET <path>` at `address` (`host:port`) over TLS, asked for as `name`.
+///
+/// # Errors
+/// One clause.
+pub fn status(address: &str, name: &str, path: &str, deadline: Duration) -> Result<u16, String> {
+    let one = address
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| format!("{address}: no such address"))?;
+    let asked = (|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let client = reqwest::Client::builder()
+            // which certificate it is, the handshake's own look says
+            .tls_danger_accept_invalid_certs(true)
+            .resolve(name, one)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(deadline)
+            .build()
+            .map_err(io::Error::other)?;
+        let url = format!("https://{name}:{}{path}", one.port());
+        let answer = runtime.block_on(async { client.get(url).send().await });
+        Ok::<_, io::Error>(answer.map_err(io::Error::other)?.status().as_u16())
+    })();
+    asked.map_err(|error| error.to_string())
+}
+
 /// Does the server say over plain HTTP that it is ready (`GET /readyz` → 200)?
 pub fn is_ready(address: &SocketAddr, deadline: Duration) -> bool {
     let asked = (|| {

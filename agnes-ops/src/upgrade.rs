@@ -1,19 +1,44 @@
 //! Upgrades: what runs, what is wanted, and whether the one may become the other now.
 //!
+//! ```text
+//! observe, plan            what a tick would do
+//! apply                    one tick
+//! swap                     its steps, each with its undo; transaction: how far it is
+//! rehearse, gate           what the new version has to show, before and after
+//! ledger, hold, waiting    what keeps a version from being tried
+//! ```
+//!
 //! Always true: what is compared are digests, the running one with the wanted one, at every look (U02); a registry that refuses
 //! is never taken for one that has nothing new.
 //!
-//! Does not: pull or swap yet; what it says is what a tick would find.
+//! Does not: know what is inside an image.
 
+mod apply;
 mod check;
+mod containers;
+mod gate;
+mod history;
 mod hold;
+mod ledger;
 mod login;
 mod observe;
+mod pin;
 mod plan;
+mod preflight;
+mod prune;
+mod rehearse;
+mod rollback;
+mod swap;
+mod transaction;
+mod waiting;
 
+pub use apply::{Options, apply};
 pub use check::check;
+pub use history::history;
 pub use hold::{hold, unhold};
+pub use ledger::forgive;
 pub use login::Home;
+pub use rollback::rollback;
 
 /// The service that is upgraded; all else of the stack comes with it.
 const SERVICE: &str = "app";

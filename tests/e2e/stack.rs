@@ -15,6 +15,7 @@ use xtask::command;
 mod combinations;
 mod render;
 mod rotation;
+mod upgrade;
 
 /// Networks that no other stack of this run has.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);
@@ -42,8 +43,13 @@ impl Stack {
 
     /// The stack of these settings behind this proxy.
     fn up_with(version: Version, settings: &[(&str, &str)]) -> Option<Self> {
+        let image = Docker::get()?.project_image().unwrap()?;
+        Self::up_from(version, image, settings)
+    }
+
+    /// The same from another image.
+    fn up_from(version: Version, image: &str, settings: &[(&str, &str)]) -> Option<Self> {
         let docker = Docker::get()?;
-        let image = docker.project_image().unwrap()?;
         let caddy = docker.caddy_image(version).unwrap()?;
         let project = Project::empty(docker).unwrap();
         let (https, http, plain) = (

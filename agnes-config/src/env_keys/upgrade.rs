@@ -43,7 +43,7 @@ pub static UPGRADE_GATE_STABLE_FOR: Key = Key::new(
 pub static UPGRADE_GATE_PROBES: Key = Key::new(
     Kind::Probes,
     OPS,
-    "Further paths on the server that a new version has to answer with 2xx. Not set: none.",
+    "Further paths that a new version has to answer with 2xx at `TLS_SERVED_ADDRESS`. Not set: none.",
 )
 .toml("upgrade.gate.probes")
 .example("/api/health,/api/docs");

@@ -13,6 +13,9 @@ use serde_json::Value;
 /// Of one call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Of one that copies all data.
+const LONG: Duration = Duration::from_secs(1800);
+
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -68,7 +71,7 @@ impl ControlSocket {
     /// # Errors
     /// [`NoAnswer`].
     pub fn get(&self, path: &str) -> Result<Value, NoAnswer> {
-        self.call(reqwest::Method::GET, path, None, None)
+        self.call(reqwest::Method::GET, path, None, None, DEADLINE)
     }
 
     /// `GET <path>` with a bearer token, as a caller of the API.
@@ -76,7 +79,7 @@ impl ControlSocket {
     /// # Errors
     /// [`NoAnswer`].
     pub fn get_as(&self, path: &str, credential: &Secret) -> Result<Value, NoAnswer> {
-        self.call(reqwest::Method::GET, path, None, Some(credential))
+        self.call(reqwest::Method::GET, path, None, Some(credential), DEADLINE)
     }
 
     /// `POST <path>` with a JSON body.
@@ -84,7 +87,15 @@ impl ControlSocket {
     /// # Errors
     /// [`NoAnswer`].
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, NoAnswer> {
-        self.call(reqwest::Method::POST, path, Some(body), None)
+        self.call(reqwest::Method::POST, path, Some(body), None, DEADLINE)
+    }
+
+    /// As [`ControlSocket::post`], for what takes as long as the data is large.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn post_slowly(&self, path: &str, body: &Value) -> Result<Value, NoAnswer> {
+        self.call(reqwest::Method::POST, path, Some(body), None, LONG)
     }
 
     fn call(
@@ -93,6 +104,7 @@ impl ControlSocket {
         path: &str,
         body: Option<&Value>,
         credential: Option<&Secret>,
+        deadline: Duration,
     ) -> Result<Value, NoAnswer> {
         let failed = |error: &dyn std::error::Error| NoAnswer::Failed(innermost(error));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,7 +113,7 @@ impl ControlSocket {
             .map_err(|error| failed(&error))?;
         let client = reqwest::Client::builder()
             .unix_socket(self.path.as_path())
-            .timeout(DEADLINE)
+            .timeout(deadline)
             .no_proxy()
             .user_agent(concat!("agnes-ops/", env!("CARGO_PKG_VERSION")))
             .build()

@@ -26,10 +26,15 @@ pub fn check(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Res
         let refusal = Refusal::new("runtime-process", message);
         return Ok(Report::refused(Exit::Config, refusal));
     }
-    let seen = observe::look(deployment, surroundings)?;
+    let seen = observe::look(deployment, surroundings, None)?;
     let decision = decide(&seen);
-    let mut report = said(&seen, &decision);
-    let (from, to) = match &decision {
+    let report = described(said(&seen, &decision), &seen, &decision);
+    Ok(findings(report, &seen))
+}
+
+/// The same report with what was seen.
+pub fn described(mut report: Report, seen: &Seen, decision: &Decision) -> Report {
+    let (from, to) = match decision {
         Decision::Unchanged(digest) => (Some(digest.clone()), Some(digest.clone())),
         Decision::Upgrade { from, to, .. } => (from.clone(), Some(to.clone())),
         _ => (seen.running.first().cloned(), None),
@@ -45,10 +50,11 @@ pub fn check(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Res
     ] {
         report.details.insert(key.to_owned(), value);
     }
-    Ok(findings(report, &seen))
+    report
 }
 
-fn said(seen: &Seen, decision: &Decision) -> Report {
+/// The decision in words.
+pub fn said(seen: &Seen, decision: &Decision) -> Report {
     let reference = &seen.reference;
     match decision {
         Decision::Off => Report::ok(

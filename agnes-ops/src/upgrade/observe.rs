@@ -7,29 +7,35 @@
 use agnes_config::{Settings, Wanted};
 use anyhow::Result;
 
+use super::containers::kept_tag;
 use super::plan::{App, Seen};
 use super::{SERVICE, Surroundings, hold};
 use crate::deployment::Deployment;
-use crate::engine::Engine;
+use crate::engine::{Engine, Inspected};
 use crate::fetch::{Failure, Reason};
 use crate::image::{Digest, Reference, Repository, Version};
 
 /// Looks.
 ///
 /// # Errors
-/// When the engine does not answer, or a file of ours cannot be understood. What the registry says is part of what was seen.
-pub fn look(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Result<Seen> {
+/// `to` is a person's choice. When the engine does not answer, or a file of ours cannot be understood. What the registry says is part of what was seen.
+pub fn look(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+    to: Option<&Wanted>,
+) -> Result<Seen> {
     let Deployment { host, settings, .. } = deployment;
     let engine = Engine::of(surroundings.docker_host)?;
     let containers = engine.containers(&settings.dir)?;
     let app = containers.iter().find(|one| one.service == SERVICE);
-    let of_app = match app {
-        Some(app) => engine.image_of(app)?,
+    let inspected = match app {
+        Some(app) => Some(engine.inspect(&app.id)?),
         None => None,
     };
-    let reference = wanted(settings, of_app)?;
-    let running = match app {
-        Some(app) => engine.digests(&app.image_id, &reference.repository)?,
+    let of_app = inspected.as_ref().and_then(Inspected::reference);
+    let reference = wanted(settings, to, of_app)?;
+    let running = match &inspected {
+        Some(app) => running(&engine, app, Some(&reference.repository))?,
         None => Vec::new(),
     };
     let now = host.now().unix_timestamp();
@@ -61,15 +67,47 @@ pub fn look(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Resu
     })
 }
 
+/// The digests that a container runs: those by which its repository (or `repository`) knows its image, and the one that it was
+/// told. The engine forgets the first when the last tag goes; a container that was put back by a tag of ours is told the second.
+///
+/// # Errors
+/// When the engine does not answer.
+pub fn running(
+    engine: &Engine,
+    app: &Inspected,
+    repository: Option<&Repository>,
+) -> Result<Vec<Digest>> {
+    let reference = app.reference();
+    let repository = repository.or(reference.as_ref().map(|known| &known.repository));
+    let mut found = match repository {
+        Some(repository) => engine.digests(&app.image_id, repository)?,
+        None => Vec::new(),
+    };
+    let told = match reference.as_ref().map(|known| &known.version) {
+        Some(Version::Digest(digest)) => Some(digest.clone()),
+        _ if app.image == kept_tag(&app.image_id) => app
+            .variable("AGNES_IMAGE_DIGEST")
+            .and_then(|digest| digest.parse().ok()),
+        _ => None,
+    };
+    found.extend(told);
+    found.dedup();
+    Ok(found)
+}
+
 /// The reference that is followed: what the settings say, else what the service was started with.
-fn wanted(settings: &Settings, of_app: Option<Reference>) -> Result<Reference> {
+fn wanted(
+    settings: &Settings,
+    to: Option<&Wanted>,
+    of_app: Option<Reference>,
+) -> Result<Reference> {
     let wrong = |why: String| anyhow::anyhow!("upgrade.image: {why}");
     let repository: Repository = match (&settings.upgrade.image, &of_app) {
         (Some(image), _) => image.parse().map_err(wrong)?,
         (None, Some(app)) => app.repository.clone(),
         (None, None) => settings.stack.image.parse().map_err(wrong)?,
     };
-    let version = match (&settings.upgrade.wanted, of_app) {
+    let version = match (to.or(settings.upgrade.wanted.as_ref()), of_app) {
         (Some(Wanted::Tag(tag)), _) => Version::Tag(tag.clone()),
         (Some(Wanted::Digest(digest)), _) => Version::Digest(digest.parse().map_err(wrong)?),
         (None, Some(app)) => app.version,

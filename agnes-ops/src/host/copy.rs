@@ -1,0 +1,198 @@
+//! Whole files of any size: copied, moved, measured.
+//!
+//! Always true: a copy appears under its name whole and durable, with the mode and owner asked for, and shares blocks with its
+//! original where the file system can; what is moved is moved in one step.
+//!
+//! Does not: copy a database that somebody has open (its owner does).
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::path::Path;
+
+use agnes_config::FileOwner;
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::Host;
+use super::files::{InstallError, sync_parent, temp_name};
+
+/// Free room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that we may use.
+    pub bytes: u64,
+    /// Files that we may make.
+    pub inodes: u64,
+}
+
+impl Host {
+    /// Copies `from` to `to`, in place of what stands there.
+    ///
+    /// # Errors
+    /// What the file system says; what stood under `to` is still there then.
+    #[expect(clippy::disallowed_methods, reason = "the one door to copying")]
+    pub fn copy(
+        &self,
+        from: &Path,
+        to: &Path,
+        mode: u32,
+        owner: Option<FileOwner>,
+    ) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: to.to_owned(),
+                operation,
+                source,
+            }
+        };
+        let temp = temp_name(to).map_err(at("copy to this name"))?;
+        self.checkpoint(&format!("before copying to {}", to.display()));
+        let copied = (|| {
+            fs::copy(from, &temp).map_err(at("copy beside"))?;
+            let file = File::open(&temp).map_err(at("open the copy beside"))?;
+            file.set_permissions(Permissions::from_mode(mode))
+                .map_err(at("set the mode"))?;
+            if let Some(owner) = owner {
+                fchown(&file, Some(owner.uid), Some(owner.gid)).map_err(at("set the owner"))?;
+            }
+            file.sync_all().map_err(at("fsync"))?;
+            fs::rename(&temp, to).map_err(at("rename"))
+        })();
+        if copied.is_err() {
+            let _ = fs::remove_file(&temp);
+        }
+        copied?;
+        self.checkpoint(&format!("copied to {}", to.display()));
+        sync_parent(to).map_err(at("fsync the directory of"))
+    }
+
+    /// Gives a file another name on the same file system, in place of what stands there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    #[expect(clippy::disallowed_methods, reason = "the one door to moving")]
+    pub fn move_file(&self, from: &Path, to: &Path) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: to.to_owned(),
+                operation,
+                source,
+            }
+        };
+        self.checkpoint(&format!("before moving to {}", to.display()));
+        fs::rename(from, to).map_err(at("move to"))?;
+        self.checkpoint(&format!("moved to {}", to.display()));
+        sync_parent(to)
+            .and_then(|()| sync_parent(from))
+            .map_err(at("fsync the directory of"))
+    }
+
+    /// Removes a directory of ours with all that other programs left in it; links in it are removed, not followed. Absent is fine.
+    ///
+    /// # Errors
+    /// What the file system says.
+    #[expect(clippy::disallowed_methods, reason = "the one door to removing a tree")]
+    pub fn remove_tree(&self, path: &Path) -> Result<(), InstallError> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        self.checkpoint(&format!("before removing {}", path.display()));
+        match fs::remove_dir_all(path) {
+            Ok(()) => sync_parent(path).map_err(at("fsync the directory of")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(at("remove")(error)),
+        }
+    }
+
+    /// SHA-256 of a file's bytes, in lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn sha256(&self, path: &Path) -> io::Result<String> {
+        let mut file = File::open(path)?;
+        let mut context = Context::new(&SHA256);
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            let read = file.read(&mut piece)?;
+            if read == 0 {
+                break;
+            }
+            context.update(piece.get(..read).unwrap_or_default());
+        }
+        let digest = context.finish();
+        Ok(digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
+    }
+
+    /// The size of a file in bytes; `None`: there is none.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn size(&self, path: &Path) -> io::Result<Option<u64>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is free on the file system of a directory.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn room(&self, directory: &Path) -> io::Result<Room> {
+        let found = nix::sys::statvfs::statvfs(directory)?;
+        let inodes = match found.files() {
+            // a file system without a fixed number of them
+            0 => u64::MAX,
+            _ => found.files_available(),
+        };
+        Ok(Room {
+            bytes: found
+                .blocks_available()
+                .saturating_mul(found.fragment_size()),
+            inodes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests write files themselves")]
+
+    use super::super::Checkpoints;
+    use super::*;
+
+    #[test]
+    fn a_copy_is_whole_and_leaves_nothing_beside_it() {
+        let host = Host::new(Checkpoints::default());
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, vec![7; 3 << 20]).unwrap();
+        fs::write(&to, "before").unwrap();
+        host.copy(&from, &to, 0o600, None).unwrap();
+        assert_eq!(fs::read(&from).unwrap(), fs::read(&to).unwrap());
+        assert_eq!(host.sha256(&from).unwrap(), host.sha256(&to).unwrap());
+        assert_eq!(host.size(&to).unwrap(), Some(3 << 20));
+        assert_eq!(
+            fs::metadata(&to).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(
+            host.copy(&dir.path().join("absent"), &to, 0o600, None)
+                .is_err()
+        );
+        assert_eq!(host.size(&to).unwrap(), Some(3 << 20));
+        host.move_file(&to, &from).unwrap();
+        assert_eq!(host.size(&to).unwrap(), None);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(host.room(dir.path()).unwrap().bytes > 0);
+    }
+}

@@ -1,0 +1,420 @@
+//! `upgrade`, one tick: what was cut off is finished or undone; else what is wanted becomes what runs, or waits, or nothing has to
+//! change.
+//!
+//! Always true: an open journal is read first; a digest that was bad is not tried again (U08); ticks that come too soon do nothing
+//! (U14).
+//!
+//! Does not: do the steps (`swap` does).
+
+use agnes_config::{Runtime, UpgradeMode, Wanted};
+use anyhow::Result;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::check::{described, said};
+use super::containers::{Docker, pinned};
+use super::gate::Before;
+use super::history::Proof;
+use super::ledger::Ledger;
+use super::plan::{Decision, Seen, Waits, decide};
+use super::swap::{Failed, Stop, Swap};
+use super::transaction::{Phase, Release, Transaction, journal};
+use super::{SERVICE, Surroundings, observe, prune, waiting};
+use crate::deployment::Deployment;
+use crate::engine::Engine;
+use crate::env_file::Lookup;
+use crate::image::Digest;
+use crate::journal::Journal;
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
+use crate::served::ControlSocket;
+
+/// How a tick runs.
+pub struct Options<'a> {
+    /// Says what would be done, and does nothing.
+    pub dry_run: bool,
+    /// A person's choice, in place of what the settings follow; it heeds no window, hold or mode.
+    pub to: Option<Wanted>,
+    /// The environment, for the variables that `.env` may use.
+    pub lookup: Lookup<'a>,
+    /// When the last tick ended, in seconds since 1970.
+    pub last: Option<i64>,
+}
+
+/// One tick.
+///
+/// # Errors
+/// When something cannot be looked at, or a file of ours cannot be understood.
+pub fn apply(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+    options: &Options<'_>,
+) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    if settings.runtime == Runtime::Process {
+        return Ok(runtime_process());
+    }
+    if let Some(report) = finish_open(deployment, surroundings, options)? {
+        return Ok(report);
+    }
+    if let Some(report) = too_soon(deployment, options) {
+        return Ok(report);
+    }
+    let mut seen = observe::look(deployment, surroundings, options.to.as_ref())?;
+    if options.to.is_some() {
+        // a person is there to see what comes of it
+        (seen.mode, seen.hold, seen.window_opens) = (UpgradeMode::Auto, None, None);
+    }
+    let decision = decide(&seen);
+    let Decision::Upgrade {
+        from,
+        to,
+        waits: None,
+    } = &decision
+    else {
+        let mut report = nothing_begun(deployment, &seen, &decision);
+        if matches!(decision, Decision::Unchanged(_)) && !options.dry_run {
+            let engine = Engine::of(surroundings.docker_host)?;
+            let removed = prune::prune(deployment, &engine)?;
+            if removed > 0 {
+                report.outcome = Outcome::Changed;
+                report.text = format!("{}; {removed} older images removed", report.text);
+            }
+        }
+        return Ok(report);
+    };
+    let ledger = Ledger::read(host, settings)?;
+    if let Some(bad) = ledger.entry(to).filter(|_| options.to.is_none()) {
+        let text = format!(
+            "{} is {}, which is not tried again: {}; agnes-ops upgrade forgive {to}",
+            seen.reference,
+            to.short(),
+            bad.why
+        );
+        let report = Report::ok(Outcome::Unchanged, text).detail("ledger", json!(ledger.bad));
+        return Ok(described(
+            report.detail("reason", "in-ledger"),
+            &seen,
+            &decision,
+        ));
+    }
+    if options.dry_run {
+        let from = from.as_ref().map_or("what runs", Digest::short);
+        let to = release(&seen, to);
+        return Ok(described(planned(from, &to), &seen, &decision));
+    }
+    let engine = Engine::of(surroundings.docker_host)?;
+    let containers = engine.containers(&settings.dir)?;
+    let Some(app) = containers.iter().find(|one| one.service == SERVICE) else {
+        return Ok(said(&seen, &Decision::NothingRuns));
+    };
+    let running = engine.inspect(&app.id)?;
+    let old = match from {
+        Some(digest) => pinned(seen.reference.repository.name(), digest),
+        // what was built here has no digest: a tag of ours holds it
+        None => Docker::new(host, &settings.dir)
+            .keep(&engine, &running.image_id)
+            .map_err(|why| anyhow::anyhow!("keep the running image: {why}; nothing was touched"))?,
+    };
+    let old = Release {
+        digest: from.clone(),
+        image: old,
+        image_id: running.image_id,
+    };
+    let tag = seen.reference.tag().map(str::to_owned);
+    let releases = (old, release(&seen, to));
+    begin(deployment, options, engine, releases, tag, false)
+}
+
+/// What is wanted, before it was pulled.
+fn release(seen: &Seen, to: &Digest) -> Release {
+    Release {
+        digest: Some(to.clone()),
+        image: pinned(seen.reference.repository.name(), to),
+        image_id: String::new(),
+    }
+}
+
+/// The refusal of a host that runs no image.
+pub fn runtime_process() -> Report {
+    let message = "AGNES_RUNTIME is process, which runs no image; nothing was touched";
+    Report::refused(Exit::Config, Refusal::new("runtime-process", message))
+}
+
+/// What another run left open comes first; `None`: nothing of it is left, and the version that runs was never touched.
+///
+/// # Errors
+/// As [`apply`].
+pub fn finish_open(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+    options: &Options<'_>,
+) -> Result<Option<Report>> {
+    let Deployment { host, settings, .. } = deployment;
+    let journal = journal(&settings.state_dir);
+    let Some(open) = journal.read::<Transaction>(host)? else {
+        return Ok(None);
+    };
+    if options.dry_run {
+        let text = format!("would finish or undo {}, which was cut off", open.id);
+        return Ok(Some(Report::ok(Outcome::Unchanged, text)));
+    }
+    let untouched = open.phase == Phase::Preparing;
+    let engine = Engine::of(surroundings.docker_host)?;
+    let report = go_on(swap(deployment, options, engine, journal, open, None))?;
+    Ok(Some(report).filter(|report| !untouched || report.exit == Exit::Degraded))
+}
+
+/// Ticks that catch up after a clock's jump come in one second.
+fn too_soon(deployment: Deployment<'_>, options: &Options<'_>) -> Option<Report> {
+    let least = deployment.settings.upgrade.min_interval;
+    if options.to.is_some() || options.dry_run || least.is_zero() {
+        return None;
+    }
+    let since = deployment.host.now().unix_timestamp() - options.last?;
+    // one in the future is a clock that was put back
+    let soon = since >= 0 && since.unsigned_abs() < least.as_secs();
+    soon.then(|| {
+        let text = format!(
+            "the last tick was {since} s ago, and upgrade.min_interval is {} s",
+            least.as_secs()
+        );
+        Report::ok(Outcome::Unchanged, text).detail("reason", "too-soon")
+    })
+}
+
+fn nothing_begun(deployment: Deployment<'_>, seen: &Seen, decision: &Decision) -> Report {
+    let mut report = said(seen, decision);
+    if let Decision::Upgrade {
+        waits: Some(waits), ..
+    } = decision
+    {
+        report = match waits {
+            // a person's turn is no reason to try again
+            Waits::Manual => Report::ok(Outcome::Unchanged, report.text),
+            _ => Report::refused(Exit::Deferred, Refusal::new(waits.word(), report.text)),
+        };
+    }
+    waiting::forget(deployment.host, deployment.settings);
+    described(report, seen, decision)
+}
+
+/// The steps in words.
+pub fn planned(from: &str, to: &Release) -> Report {
+    let steps = [
+        "preflight".to_owned(),
+        format!("pull {}", to.short()),
+        "keep both images".to_owned(),
+        "drain".to_owned(),
+        "snapshot".to_owned(),
+        "rehearse".to_owned(),
+        "hold writes".to_owned(),
+        format!("stop {from}"),
+        "copy the stopped database".to_owned(),
+        format!("start {}", to.short()),
+        "gate".to_owned(),
+        "release writes".to_owned(),
+        "commit".to_owned(),
+    ];
+    let text: Vec<String> = steps.iter().map(|step| format!("would {step}")).collect();
+    let mut report = Report::ok(Outcome::Unchanged, text.join("\n"));
+    report.steps = steps.into_iter().map(Step::planned).collect();
+    report
+}
+
+/// A new swap from the first of `releases` to the second, to its end.
+///
+/// # Errors
+/// When the host or the engine refuses before anything was touched.
+pub fn begin(
+    deployment: Deployment<'_>,
+    options: &Options<'_>,
+    engine: Engine,
+    releases: (Release, Release),
+    tag: Option<String>,
+    back: bool,
+) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    let containers = engine.containers(&settings.dir)?;
+    let app = containers.iter().find(|one| one.service == SERVICE);
+    let app = app.ok_or_else(|| anyhow::anyhow!("the container of {SERVICE} is gone"))?;
+    let running = engine.inspect(&app.id)?;
+    let before = Before::look(deployment, &engine, &containers, &running)?;
+    let now = host.now();
+    let (from, to) = releases;
+    let transaction = Transaction {
+        id: id(now, &to),
+        phase: Phase::Preparing,
+        from,
+        to,
+        back,
+        tag,
+        container: app.id.clone(),
+        migrates: false,
+        restore_point: None,
+        started_at: now.unix_timestamp(),
+        held_at_ms: None,
+        held_ms: None,
+        why: None,
+        bad: false,
+    };
+    let journal = journal(&settings.state_dir);
+    let mut swap = swap(
+        deployment,
+        options,
+        engine,
+        journal,
+        transaction,
+        Some(before),
+    );
+    let stopped = swap.forward();
+    end(swap, stopped)
+}
+
+fn id(now: OffsetDateTime, to: &Release) -> String {
+    let stamp = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+    format!(
+        "{}-{}",
+        now.format(stamp).unwrap_or_default(),
+        to.digest.as_ref().map_or("built-here", Digest::short)
+    )
+}
+
+fn swap<'a>(
+    deployment: Deployment<'a>,
+    options: &Options<'a>,
+    engine: Engine,
+    journal: Journal,
+    transaction: Transaction,
+    before: Option<Before>,
+) -> Swap<'a> {
+    let Deployment { host, settings, .. } = deployment;
+    Swap {
+        deployment,
+        lookup: options.lookup,
+        engine,
+        docker: Docker::new(host, &settings.dir),
+        socket: ControlSocket::of(settings),
+        journal,
+        steps: Steps::begin(host.instant()),
+        transaction,
+        before,
+        proof: Proof::default(),
+    }
+}
+
+/// What another run began: a version that takes writes is looked at again, everything before that is undone.
+fn go_on(mut swap: Swap<'_>) -> Result<Report> {
+    if swap.transaction.phase == Phase::Released {
+        let stopped = swap.go_on();
+        return end(swap, stopped);
+    }
+    let interrupted = Failed {
+        step: "journal",
+        reason: "interrupted",
+        why: "another run was cut off".to_owned(),
+        bad: false,
+    };
+    end(swap, Err(Stop::Failed(interrupted)))
+}
+
+fn end(mut swap: Swap<'_>, stopped: Result<(), Stop>) -> Result<Report> {
+    match stopped {
+        Ok(()) => committed(swap),
+        Err(Stop::Deferred(reason, message)) => deferred(swap, reason, message),
+        Err(Stop::Failed(failure)) => {
+            let undone = swap.undo(&failure);
+            Ok(taken_back(swap, &failure, undone))
+        }
+    }
+}
+
+fn committed(mut swap: Swap<'_>) -> Result<Report> {
+    swap.commit()?;
+    let deployment = swap.deployment;
+    waiting::forget(deployment.host, deployment.settings);
+    let to = &swap.transaction.to;
+    let held = swap.transaction.held_ms.unwrap_or_default();
+    let text = format!(
+        "{} runs and has passed its gate; writes were held {held} ms",
+        to.short()
+    );
+    Ok(finished(swap, Report::ok(Outcome::Changed, text)))
+}
+
+/// Something has to pass first; nothing that serves was changed.
+fn deferred(swap: Swap<'_>, reason: &'static str, message: String) -> Result<Report> {
+    let Deployment { host, settings, .. } = swap.deployment;
+    let digest = swap.transaction.to.digest.clone();
+    let overdue = waiting::overdue(host, settings, digest.as_ref())?;
+    let _ = swap.socket.post("/v1/resume", &json!({}));
+    swap.journal.close(host)?;
+    let report = match overdue {
+        None => Report::refused(Exit::Deferred, Refusal::new(reason, message)),
+        Some(secs) => {
+            let message = format!(
+                "{message}; it has waited {secs} s, longer than upgrade.defer_max: a person is needed"
+            );
+            Report::refused(Exit::Failed, Refusal::new(reason, message))
+        }
+    };
+    Ok(finished(swap, report))
+}
+
+fn taken_back(swap: Swap<'_>, failure: &Failed, undone: Result<()>) -> Report {
+    let short = swap.transaction.from.short().to_owned();
+    let said = format!("{}: {}", failure.step, failure.why);
+    let mut report = match undone {
+        Err(also) => {
+            let message = format!(
+                "{said}; and the way back failed: {also:#}; the journal stays open, and the next run tries the way back again"
+            );
+            let refusal = Refusal::new("way-back-failed", message)
+                .hint("docker compose ps; docker compose logs app");
+            let mut report = Report::refused(Exit::Degraded, refusal);
+            report.outcome = Outcome::Degraded;
+            report
+        }
+        Ok(()) => {
+            let left = match swap.transaction.phase {
+                Phase::Undoing => format!("{short} is back and has passed its gate"),
+                _ => format!("{short} was never stopped"),
+            };
+            let refusal = Refusal::new(failure.reason, format!("{said}; {left}"));
+            let mut report = Report::refused(Exit::Failed, refusal);
+            // what could not begin was not rolled back
+            let begun = swap.transaction.phase > Phase::Preparing || failure.bad;
+            if begun {
+                report.outcome = Outcome::RolledBack;
+            }
+            report
+        }
+    };
+    report = report.detail("failed_step", failure.step);
+    finished(swap, report)
+}
+
+fn finished(swap: Swap<'_>, mut report: Report) -> Report {
+    let transaction = &swap.transaction;
+    let image = |release: &Release| json!({"digest": release.digest, "tag": transaction.tag});
+    let ledger = Ledger::read(swap.deployment.host, swap.deployment.settings).unwrap_or_default();
+    for (key, value) in [
+        ("id", json!(transaction.id)),
+        ("from", image(&transaction.from)),
+        ("to", image(&transaction.to)),
+        ("held_ms", json!(transaction.held_ms)),
+        ("migrates", json!(transaction.migrates)),
+        ("ledger", json!(ledger.bad)),
+    ] {
+        report.details.insert(key.to_owned(), value);
+    }
+    let ended = swap
+        .deployment
+        .host
+        .now()
+        .format(&Rfc3339)
+        .unwrap_or_default();
+    report.details.insert("ended_at".to_owned(), ended.into());
+    report.steps = swap.steps.into_vec();
+    report
+}

@@ -1,0 +1,186 @@
+//! What upgrades did: one proof file each.
+//!
+//! Always true: written once, when the swap or its way back is proven.
+//!
+//! Does not: decide anything by it.
+
+use std::path::PathBuf;
+
+use agnes_config::Settings;
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::rehearse::Rehearsed;
+use super::transaction::{Release, Transaction};
+use crate::deployment::Deployment;
+use crate::host::Host;
+use crate::outcome::{Outcome, Report};
+
+/// What was proven on the way.
+#[derive(Debug, Default)]
+pub struct Proof {
+    /// What the server said of the snapshot.
+    pub snapshot: Option<Value>,
+    /// What the new version did to a copy.
+    pub rehearsed: Option<Rehearsed>,
+    /// The last row of the audit log before the stop.
+    pub head_before: Value,
+    /// What passed the gate.
+    pub passed: Option<Value>,
+}
+
+fn directory(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("ops/history/upgrade")
+}
+
+fn stamp(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
+}
+
+impl Proof {
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(
+        &self,
+        host: &Host,
+        settings: &Settings,
+        transaction: &Transaction,
+        outcome: &str,
+    ) -> Result<()> {
+        let started = OffsetDateTime::from_unix_timestamp(transaction.started_at)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let rehearsed = self
+            .rehearsed
+            .map(|one| json!({"schema_from": one.from, "schema_to": one.to}));
+        let proof = json!({
+            "id": transaction.id,
+            "outcome": outcome,
+            "from": transaction.from,
+            "to": transaction.to,
+            "tag": transaction.tag,
+            "started_at": stamp(started),
+            "ended_at": stamp(host.now()),
+            "back": transaction.back,
+            "migrates": transaction.migrates,
+            "held_ms": transaction.held_ms,
+            "restore_point_sha256": transaction.restore_point,
+            "why": transaction.why,
+            "snapshot": self.snapshot,
+            "rehearsed": rehearsed,
+            "audit_head_before": self.head_before,
+            "gate": self.passed,
+        });
+        let directory = directory(settings);
+        host.make_dir(&directory)?;
+        let path = directory.join(format!("{}.json", transaction.id));
+        host.install(&path, &serde_json::to_vec_pretty(&proof)?, 0o644, None)?;
+        Ok(())
+    }
+}
+
+/// The version that ran before `running` did, by the newest upgrade that brought it and was not gone back on.
+///
+/// # Errors
+/// When a proof cannot be read.
+pub fn before(host: &Host, settings: &Settings, running: &str) -> Result<Option<Release>> {
+    for entry in read(host, settings)? {
+        let to: Option<Release> = entry
+            .get("to")
+            .and_then(|to| serde_json::from_value(to.clone()).ok());
+        if entry.get("outcome").and_then(Value::as_str) != Some("changed")
+            || to.is_none_or(|to| to.image_id != running)
+        {
+            continue;
+        }
+        if entry.get("back").and_then(Value::as_bool) == Some(true) {
+            // it was itself a way back: what it left is not to be gone to
+            return Ok(None);
+        }
+        let from = entry.get("from").cloned().unwrap_or_default();
+        return Ok(serde_json::from_value(from).ok());
+    }
+    Ok(None)
+}
+
+/// The versions that ran or were tried, each once, the newest first.
+///
+/// # Errors
+/// When a proof cannot be read.
+pub fn releases(host: &Host, settings: &Settings) -> Result<Vec<Release>> {
+    let mut found: Vec<Release> = Vec::new();
+    for entry in read(host, settings)? {
+        // what runs after it comes first: the new version, or the old one that was put back
+        let sides = match entry.get("outcome").and_then(Value::as_str) {
+            Some("changed") => ["to", "from"],
+            _ => ["from", "to"],
+        };
+        for side in sides {
+            let release = entry.get(side).cloned().unwrap_or_default();
+            if let Ok(release) = serde_json::from_value::<Release>(release)
+                && found.iter().all(|known| known.image_id != release.image_id)
+            {
+                found.push(release);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read(host: &Host, settings: &Settings) -> Result<Vec<Value>> {
+    let directory = directory(settings);
+    let mut entries = Vec::new();
+    for name in host.list(&directory)?.into_iter().rev() {
+        let path = directory.join(&name);
+        let bytes = host.read(&path)?.unwrap_or_default();
+        let entry: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{}: is no proof of an upgrade", path.display()))?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// `upgrade history`: all of them, the newest first.
+///
+/// # Errors
+/// When a proof cannot be read.
+pub fn history(deployment: Deployment<'_>) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    let entries = read(host, settings)?;
+    let lines: Vec<String> = entries.iter().map(line).collect();
+    let text = match lines.is_empty() {
+        true => "no upgrade was made here yet".to_owned(),
+        false => lines.join("\n"),
+    };
+    Ok(Report::ok(Outcome::Unchanged, text).detail("upgrades", entries))
+}
+
+fn line(entry: &Value) -> String {
+    let text = |path: &str| {
+        entry
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_owned()
+    };
+    let short = |path: &str| {
+        let digest = text(path);
+        digest.get(7..19).unwrap_or(&digest).to_owned()
+    };
+    let held = entry.get("held_ms").and_then(Value::as_i64);
+    let held = held.map_or(String::new(), |held| format!(", writes held {held} ms"));
+    let why = match text("/why").as_str() {
+        "-" => String::new(),
+        why => format!(": {why}"),
+    };
+    format!(
+        "{}  {}  {} → {}{held}{why}",
+        text("/ended_at"),
+        text("/outcome"),
+        short("/from/digest"),
+        short("/to/digest")
+    )
+}

@@ -1,0 +1,504 @@
+//! The swap: one version for another, each step journalled before it, with its undo.
+//!
+//! Always true: until the old version is stopped it serves as ever; writes are held from before the stop until the version that
+//! serves has proven itself, so that no acknowledged write is lost by a way back (U16); the way back ends at the same gate.
+//!
+//! Does not: decide whether to upgrade.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::containers::{Docker, kept_tag};
+use super::gate::{Before, Gate, Passed};
+use super::history::Proof;
+use super::ledger::{Bad, Ledger};
+use super::transaction::{Phase, Release, Transaction};
+use super::{SERVICE, pin, preflight, prune, rehearse};
+use crate::deployment::Deployment;
+use crate::engine::Engine;
+use crate::env_file::Lookup;
+use crate::image::Digest;
+use crate::journal::Journal;
+use crate::outcome::Steps;
+use crate::served::{ControlSocket, NoAnswer};
+
+/// The database below the state directory.
+const DATABASE: &str = "system.duckdb";
+/// What the engine keeps beside it.
+const WAL: &str = "system.duckdb.wal";
+
+/// Why a swap does not go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// Something has to pass first: its reason, and a sentence.
+    Deferred(&'static str, String),
+    /// It failed.
+    Failed(Failed),
+}
+
+/// A step that failed.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// Which step.
+    pub step: &'static str,
+    /// For programs.
+    pub reason: &'static str,
+    /// For people.
+    pub why: String,
+    /// The version is to blame.
+    pub bad: bool,
+}
+
+/// A failure of the host's, at a step.
+trait At<T> {
+    fn at(self, step: &'static str) -> Result<T, Stop>;
+}
+
+impl<T, E: Into<anyhow::Error>> At<T> for Result<T, E> {
+    fn at(self, step: &'static str) -> Result<T, Stop> {
+        self.map_err(|error| {
+            let error: anyhow::Error = error.into();
+            failed(step, "host-error", format!("{error:#}"))
+        })
+    }
+}
+
+fn failed(step: &'static str, reason: &'static str, why: impl Into<String>) -> Stop {
+    Stop::Failed(Failed {
+        step,
+        reason,
+        why: why.into(),
+        bad: false,
+    })
+}
+
+fn version_failed(step: &'static str, reason: &'static str, why: String) -> Stop {
+    Stop::Failed(Failed {
+        step,
+        reason,
+        why,
+        bad: true,
+    })
+}
+
+/// One swap at work.
+pub struct Swap<'a> {
+    pub deployment: Deployment<'a>,
+    pub lookup: Lookup<'a>,
+    pub engine: Engine,
+    pub docker: Docker<'a>,
+    pub socket: ControlSocket,
+    pub journal: Journal,
+    pub steps: Steps,
+    pub transaction: Transaction,
+    /// How things were; `None` when another run began this swap.
+    pub before: Option<Before>,
+    /// What is told at the end.
+    pub proof: Proof,
+}
+
+impl Swap<'_> {
+    fn done(&mut self, step: impl Into<String>) {
+        self.steps.done(step, self.deployment.host.instant());
+    }
+
+    fn enter(&mut self, phase: Phase) -> Result<()> {
+        self.transaction.phase = phase;
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        self.journal.write(self.deployment.host, &self.transaction)
+    }
+
+    fn now_ms(&self) -> i64 {
+        let nanos = self.deployment.host.now().unix_timestamp_nanos();
+        i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.deployment.settings.state_dir.join(DATABASE)
+    }
+
+    /// Everything up to the commit.
+    ///
+    /// # Errors
+    /// [`Stop`]; the caller defers or undoes.
+    pub fn forward(&mut self) -> Result<(), Stop> {
+        self.prepare()?;
+        self.swap()?;
+        let first = self.first("gate")?;
+        if !self.transaction.migrates {
+            // the same data serves whichever version runs: nothing goes back any more
+            self.release("release")?;
+        }
+        self.settle(&first)
+    }
+
+    fn prepare(&mut self) -> Result<(), Stop> {
+        self.enter(Phase::Preparing).at("journal")?;
+        preflight::check(self.deployment, &self.engine, &self.docker)
+            .map_err(|why| failed("preflight", why.reason, why.message))?;
+        self.done("preflight");
+        let (old, new) = (self.transaction.from.clone(), self.transaction.to.clone());
+        if !self.transaction.back {
+            self.docker
+                .pull(&new.image)
+                .map_err(|why| failed("pull", "pull-failed", why))?;
+            self.transaction.to.image_id = self.engine.image_id(&new.image).at("pull")?;
+            self.done(format!("pull {}", new.short()));
+        }
+        for release in [&old, &self.transaction.to] {
+            self.docker
+                .keep(&self.engine, &release.image_id)
+                .map_err(|why| failed("keep", "keep-failed", why))?;
+        }
+        self.transaction.to = self.named(&self.transaction.to);
+        self.done("keep both images");
+        self.drain()?;
+        let snapshot = self.snapshot()?;
+        let rehearsed =
+            rehearse::rehearse(self.deployment, &self.docker, &self.transaction, &snapshot)
+                .at("rehearse")?
+                .map_err(|why| version_failed("rehearse", "rehearsal-failed", why))?;
+        self.transaction.migrates = rehearsed.from != rehearsed.to;
+        self.proof.rehearsed = Some(rehearsed);
+        self.done("rehearse");
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Stop> {
+        let drained = self.socket.post("/v1/drain", &json!({}));
+        let drained = drained.map_err(|why| {
+            // a server that says nothing may be at work (U10)
+            Stop::Deferred(
+                "server-unreachable",
+                format!("{}: {why}", self.socket.path().display()),
+            )
+        })?;
+        let running = drained.get("jobs_running").and_then(Value::as_array);
+        let names: Vec<&str> = running
+            .into_iter()
+            .flatten()
+            .filter_map(|job| job.get("name")?.as_str())
+            .collect();
+        if !names.is_empty() {
+            return Err(Stop::Deferred(
+                "jobs-running",
+                format!("jobs run: {}", names.join(", ")),
+            ));
+        }
+        self.done("drain");
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<PathBuf, Stop> {
+        let name = format!("{}-upgrade", self.transaction.id);
+        let made = self
+            .socket
+            .post_slowly("/v1/snapshot", &json!({"name": name}));
+        let made = made.map_err(|why| failed("snapshot", "snapshot-failed", why.to_string()))?;
+        self.proof.snapshot = Some(made);
+        self.done(format!("snapshot {name}"));
+        let settings = self.deployment.settings;
+        Ok(settings
+            .data_dir
+            .join("snapshots")
+            .join(name)
+            .join(DATABASE))
+    }
+
+    /// From the hold to the new version's start.
+    fn swap(&mut self) -> Result<(), Stop> {
+        self.enter(Phase::Holding).at("journal")?;
+        self.transaction.held_at_ms = Some(self.now_ms());
+        self.write().at("journal")?;
+        let hold = json!({"id": self.transaction.id, "by": "agnes-ops upgrade"});
+        let held = self.socket.post("/v1/writes/hold", &hold);
+        held.map_err(|why| failed("hold", "hold-failed", why.to_string()))?;
+        self.proof.head_before = self.head().at("hold")?;
+        self.done("hold writes");
+
+        self.enter(Phase::Stopping).at("journal")?;
+        self.docker
+            .stop(SERVICE)
+            .map_err(|why| failed("stop", "stop-failed", why))?;
+        self.stopped_cleanly()?;
+        self.done(format!("stop {}", self.transaction.from.short()));
+        self.restore_point()?;
+
+        self.enter(Phase::Starting).at("journal")?;
+        self.start(&self.transaction.to.clone(), "start")?;
+        self.done(format!("start {}", self.transaction.to.short()));
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Value> {
+        let state = self.socket.get("/v1/state");
+        let state = state.map_err(|why| anyhow::anyhow!("{why}"))?;
+        Ok(state.get("audit_head").cloned().unwrap_or_default())
+    }
+
+    /// Another engine version may read a database only after a clean end of this one (S05).
+    fn stopped_cleanly(&self) -> Result<(), Stop> {
+        let seen = self
+            .engine
+            .inspect(&self.transaction.container)
+            .at("stop")?;
+        let host = self.deployment.host;
+        let wal = host
+            .size(&self.deployment.settings.state_dir.join(WAL))
+            .at("stop")?;
+        if seen.runs || seen.exit_code != 0 || wal.unwrap_or_default() > 0 {
+            let why = format!(
+                "it ended with {} and a write-ahead log of {} bytes",
+                seen.exit_code,
+                wal.unwrap_or_default()
+            );
+            return Err(failed("stop", "stop-unclean", why));
+        }
+        Ok(())
+    }
+
+    fn restore_point(&mut self) -> Result<(), Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let directory = self.transaction.restore_point_dir(settings);
+        if let Some(parent) = directory.parent() {
+            host.make_dir(parent).at("restore-point")?;
+        }
+        host.make_dir_as(&directory, 0o700, None)
+            .at("restore-point")?;
+        let (from, to) = (self.database(), directory.join(DATABASE));
+        let owner = host.owner_and_mode(&from).at("restore-point")?;
+        let owner = owner.map(|(owner, _)| owner);
+        host.copy(&from, &to, 0o600, owner).at("restore-point")?;
+        let sha256 = host.sha256(&to).at("restore-point")?;
+        if host.sha256(&from).at("restore-point")? != sha256 {
+            return Err(failed(
+                "restore-point",
+                "copy-differs",
+                "the copy is not the original",
+            ));
+        }
+        self.transaction.restore_point = Some(sha256);
+        self.write().at("restore-point")?;
+        self.done("copy the stopped database");
+        Ok(())
+    }
+
+    /// By its digest, or by our own tag where the engine has forgotten the digest: the last tag of a repository takes it along.
+    fn named(&self, release: &Release) -> Release {
+        let known = self.engine.image_id(&release.image);
+        match known.is_ok_and(|id| id == release.image_id) {
+            true => release.clone(),
+            false => Release {
+                image: kept_tag(&release.image_id),
+                ..release.clone()
+            },
+        }
+    }
+
+    fn pin(&self, release: &Release) -> Result<()> {
+        pin::write(self.deployment, self.lookup, &self.named(release))
+    }
+
+    fn start(&self, release: &Release, step: &'static str) -> Result<(), Stop> {
+        self.pin(release).at(step)?;
+        self.docker
+            .start(SERVICE)
+            .map_err(|why| version_failed(step, "start-failed", why))
+    }
+
+    fn gate<'b>(&'b self, release: &'b Release, not: Option<&'b str>) -> Gate<'b> {
+        Gate {
+            deployment: self.deployment,
+            engine: &self.engine,
+            socket: &self.socket,
+            release,
+            not,
+            before: self.before.as_ref(),
+        }
+    }
+
+    fn first(&mut self, step: &'static str) -> Result<Passed, Stop> {
+        let old = self.transaction.container.clone();
+        let passed = self.gate(&self.transaction.to, Some(&old)).first();
+        passed.map_err(|why| version_failed(step, "gate-failed", why))
+    }
+
+    /// Writes go on.
+    pub fn release(&mut self, step: &'static str) -> Result<(), Stop> {
+        // before the call: a write that is acknowledged after it must never go back
+        self.enter(Phase::Released).at("journal")?;
+        self.let_writes_go_on()
+            .map_err(|why| version_failed(step, "release-failed", why))?;
+        self.done("release writes");
+        Ok(())
+    }
+
+    fn let_writes_go_on(&mut self) -> Result<(), String> {
+        let id = json!({"id": self.transaction.id});
+        let released = self.socket.post("/v1/writes/release", &id);
+        released.map_err(|why| why.to_string())?;
+        if let Some(since) = self.transaction.held_at_ms {
+            self.transaction.held_ms = Some(self.now_ms() - since);
+        }
+        Ok(())
+    }
+
+    /// From the first pass to what is committed.
+    pub fn settle(&mut self, first: &Passed) -> Result<(), Stop> {
+        let stays = self.gate(&self.transaction.to, None).stays(first);
+        let passed = stays.map_err(|why| version_failed("gate", "gate-failed", why))?;
+        self.proof.passed = Some(passed.to_json());
+        self.done("gate");
+        if self.transaction.phase != Phase::Released {
+            self.release("release")?;
+        }
+        Ok(())
+    }
+
+    /// Looks again at a version that takes writes already.
+    ///
+    /// # Errors
+    /// As [`Swap::forward`].
+    pub fn go_on(&mut self) -> Result<(), Stop> {
+        let first = self.gate(&self.transaction.to, None).first();
+        let first = first.map_err(|why| version_failed("gate", "gate-failed", why))?;
+        // whoever wrote the phase may not have come to the call
+        self.let_writes_go_on()
+            .map_err(|why| version_failed("release", "release-failed", why))?;
+        self.settle(&first)
+    }
+
+    /// The end: the proof is kept, the copy of the old data is not.
+    ///
+    /// # Errors
+    /// When the host refuses; the next run does it.
+    pub fn commit(&mut self) -> Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let mut ledger = Ledger::read(host, settings)?;
+        if let Some(digest) = &self.transaction.to.digest {
+            // a person may have chosen one that had failed
+            ledger.forgive(host, settings, digest)?;
+        }
+        if let Some(digest) = self.transaction.from.digest.clone()
+            && self.transaction.back
+        {
+            ledger.add(
+                host,
+                settings,
+                self.bad(digest, "left by upgrade rollback")?,
+            )?;
+        }
+        self.proof
+            .write(host, settings, &self.transaction, "changed")?;
+        host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
+        prune::later(host, settings)?;
+        self.journal.close(host)?;
+        self.done("commit");
+        Ok(())
+    }
+
+    fn bad(&self, digest: Digest, why: &str) -> Result<Bad> {
+        Ok(Bad {
+            digest,
+            why: why.to_owned(),
+            at: self
+                .deployment
+                .host
+                .now()
+                .replace_nanosecond(0)
+                .context("the clock")?,
+        })
+    }
+
+    /// The way back, whatever was done.
+    ///
+    /// # Errors
+    /// When the way back fails too; the journal stays open.
+    pub fn undo(&mut self, failure: &Failed) -> Result<()> {
+        let reached = self.transaction.phase;
+        if reached != Phase::Undoing {
+            self.transaction.why = Some(format!("{}: {}", failure.step, failure.why));
+            self.transaction.bad = failure.bad;
+            if reached == Phase::Released {
+                // what was written since is acknowledged
+                self.transaction.restore_point = None;
+            }
+        }
+        if reached >= Phase::Stopping {
+            self.enter(Phase::Undoing)?;
+            self.back()?;
+            self.done(format!("put {} back", self.transaction.from.short()));
+        }
+        self.end_of_undo()
+    }
+
+    fn back(&mut self) -> Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let from = self.transaction.from.clone();
+        self.pin(&from)?;
+        self.docker
+            .stop(SERVICE)
+            .map_err(|why| anyhow::anyhow!(why))?;
+        if let Some(sha256) = self.transaction.restore_point.clone() {
+            let directory = self.transaction.restore_point_dir(settings);
+            let kept = directory.join(DATABASE);
+            if host.size(&kept)?.is_some() {
+                anyhow::ensure!(
+                    host.sha256(&kept)? == sha256,
+                    "{}: is not what was copied; nothing was put back",
+                    kept.display()
+                );
+                let aside = directory.join("failed.duckdb");
+                if host.size(&aside)?.is_none() && host.size(&self.database())?.is_some() {
+                    host.move_file(&self.database(), &aside)?;
+                }
+                host.remove_file(&settings.state_dir.join(WAL))?;
+                host.move_file(&kept, &self.database())?;
+            }
+        }
+        self.docker
+            .start(SERVICE)
+            .map_err(|why| anyhow::anyhow!(why))?;
+        let first = self
+            .gate(&from, None)
+            .first()
+            .map_err(|why| anyhow::anyhow!(why))?;
+        self.gate(&from, None)
+            .stays(&first)
+            .map_err(|why| anyhow::anyhow!(why))?;
+        Ok(())
+    }
+
+    fn end_of_undo(&mut self) -> Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        if self.transaction.held_at_ms.is_some() {
+            let released = self.let_writes_go_on();
+            released.map_err(|why| anyhow::anyhow!("release writes: {why}"))?;
+        }
+        // a server that was not stopped takes no jobs yet
+        match self.socket.post("/v1/resume", &json!({})) {
+            // one that is not there takes them when it starts
+            Ok(_) | Err(NoAnswer::Nobody) => {}
+            Err(why) => anyhow::bail!("let jobs run again: {why}"),
+        }
+        host.remove_tree(&self.transaction.scratch(settings))?;
+        if self.transaction.bad
+            && !self.transaction.back
+            && let Some(digest) = self.transaction.to.digest.clone()
+        {
+            let mut ledger = Ledger::read(host, settings)?;
+            let bad = self.bad(digest, self.transaction.why.as_deref().unwrap_or_default())?;
+            ledger.add(host, settings, bad)?;
+        }
+        self.proof
+            .write(host, settings, &self.transaction, "rolled-back")?;
+        host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
+        self.journal.close(host)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! An upgrade on its way, as the journal holds it.
+//!
+//! Always true: each phase names what the next run has to undo or finish; paths and digests, no secret.
+//!
+//! Does not: change anything.
+
+use std::path::{Path, PathBuf};
+
+use agnes_config::Settings;
+use serde::{Deserialize, Serialize};
+
+use crate::image::Digest;
+use crate::journal::Journal;
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Images, snapshot and rehearsal: the old version serves as ever.
+    Preparing,
+    /// Writes are being held, or are.
+    Holding,
+    /// The old version is being stopped, and its data copied.
+    Stopping,
+    /// The new version is being started, or runs held.
+    Starting,
+    /// The new version takes writes: from here no data goes back.
+    Released,
+    /// The old version is being put back.
+    Undoing,
+}
+
+/// A version as it is run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The digest; `None`: it was built on this host.
+    pub digest: Option<Digest>,
+    /// What Compose is told: `repository@sha256:…`, or a tag of ours for what has no digest.
+    pub image: String,
+    /// The image's own id.
+    pub image_id: String,
+}
+
+impl Release {
+    /// For people.
+    pub fn short(&self) -> &str {
+        self.digest
+            .as_ref()
+            .map_or(self.image.as_str(), Digest::short)
+    }
+}
+
+/// The whole of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Names the hold, the restore point and the proof.
+    pub id: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// What ran.
+    pub from: Release,
+    /// What shall run.
+    pub to: Release,
+    /// A person goes back: what is wanted is on this host, and what runs goes into the ledger.
+    pub back: bool,
+    /// The tag that was followed.
+    pub tag: Option<String>,
+    /// Id of the old version's container.
+    pub container: String,
+    /// The new version changes the database's schema.
+    pub migrates: bool,
+    /// The data had been copied when the old version had stopped: SHA-256 of the copy.
+    pub restore_point: Option<String>,
+    /// Seconds since 1970.
+    pub started_at: i64,
+    /// Milliseconds since 1970; `None`: writes were not held yet.
+    pub held_at_ms: Option<i64>,
+    /// How long writes were held, once they are no more.
+    pub held_ms: Option<i64>,
+    /// Why it is being undone.
+    pub why: Option<String>,
+    /// The version itself is to blame, and goes into the ledger.
+    pub bad: bool,
+}
+
+impl Transaction {
+    /// Where the data of the old version is kept.
+    pub fn restore_point_dir(&self, settings: &Settings) -> PathBuf {
+        settings.state_dir.join("ops/restore-points").join(&self.id)
+    }
+
+    /// Where the new version rehearses.
+    pub fn scratch(&self, settings: &Settings) -> PathBuf {
+        settings.state_dir.join("ops/rehearsal").join(&self.id)
+    }
+}
+
+/// The journal of upgrades.
+pub fn journal(state_dir: &Path) -> Journal {
+    Journal::new(state_dir, "upgrade")
+}
