@@ -6,9 +6,11 @@
 //! Does not: parse values (that is `values`), know where one came from (that is `load`).
 
 mod server;
+mod snapshot;
 mod upgrade;
 
 pub use server::*;
+pub use snapshot::*;
 pub use upgrade::*;
 
 /// One setting.
@@ -165,6 +167,10 @@ pub enum Kind {
     Timezone,
     /// Paths on the server.
     Probes,
+    /// A place for snapshots.
+    Remote,
+    /// Recipients of age.
+    Recipients,
     /// A text that is never shown.
     Secret,
 }
@@ -229,6 +235,10 @@ impl Kind {
             Self::Timezone => "a name of the IANA database such as UTC or Europe/Berlin",
             Self::Probes => {
                 "paths such as /api/health, separated by commas or spaces; in agnes.toml also a list"
+            }
+            Self::Remote => "gs://bucket/prefix or file:///directory",
+            Self::Recipients => {
+                "public keys such as age1…, separated by commas or spaces; in agnes.toml also a list"
             }
             Self::Secret => "a text",
         }
@@ -468,6 +478,10 @@ pub static KEYS: &[&Key] = &[
     &UPGRADE_DEFER_MAX,
     &UPGRADE_KEEP_IMAGES,
     &UPGRADE_MIN_INTERVAL,
+    &SNAPSHOT_KEEP_LAST,
+    &SNAPSHOT_KEEP_DAYS,
+    &SNAPSHOT_PUSH_TO,
+    &SNAPSHOT_AGE_RECIPIENT,
     &SERVER_OWNER,
     &SECRETS,
     &JWT_SECRET_KEY,

@@ -21,9 +21,9 @@ pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{
     Audit, CaddyTarget, Domain, Fetch, FileOwner, Gate, Job, JobTarget, KeyType, Keys, Limits,
-    Method, MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay, RestartTarget, Runtime,
-    Secrets, ServedAddress, Server, Settings, Signal, Stack, Store, Tls, TlsMode, Upgrade,
-    UpgradeMode, Wanted,
+    Method, MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay, Remote, RestartTarget,
+    Runtime, Secrets, ServedAddress, Server, Settings, Signal, Snapshot, Stack, Store, Tls,
+    TlsMode, Upgrade, UpgradeMode, Wanted,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
 pub use values::soundness::against_key;

@@ -24,6 +24,10 @@ mod provision;
 
 pub use provision::Provision;
 
+mod snapshot;
+
+pub use snapshot::{Remote, Snapshot};
+
 mod upgrade;
 
 pub use upgrade::{Gate, Upgrade, UpgradeMode, Wanted};
@@ -63,6 +67,8 @@ pub struct Settings {
     pub store: Store,
     /// `[upgrade]`.
     pub upgrade: Upgrade,
+    /// `[snapshot]`.
+    pub snapshot: Snapshot,
     /// `[[jobs]]`, in order; names are unique.
     pub jobs: Vec<Job>,
 }

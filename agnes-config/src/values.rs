@@ -17,6 +17,7 @@ pub(crate) mod job;
 pub(crate) mod network;
 pub(crate) mod provision;
 pub(crate) mod reload;
+pub(crate) mod snapshot;
 pub(crate) mod soundness;
 pub(crate) mod stack;
 pub(crate) mod subject;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::snapshot::Reason;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    ok        unchanged or changed; the host is as desired
@@ -68,6 +70,9 @@ pub enum Command {
     /// Secrets: made or fetched once, told to the server and to Compose.
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Snapshots: proven copies of the database and its configuration, and the way back.
+    #[command(subcommand)]
+    Snapshot(Snapshot),
     /// Upgrade the Compose stack's image: one tick of the timer, or a verb.
     Upgrade(UpgradeArgs),
     /// What this program ships, as files of the deployment.
@@ -170,6 +175,55 @@ pub enum Rotated {
     Session,
     /// SCHEDULER_API_TOKEN.
     Scheduler,
+}
+
+/// `snapshot …`
+#[derive(Debug, Subcommand)]
+pub enum Snapshot {
+    /// Make one: by the server while it runs, else by its program.
+    Create {
+        /// Why, as it stands in its name: a-z, 0-9 and -.
+        #[arg(long, value_name = "WORD", default_value = "manual")]
+        reason: Reason,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// All of them, the oldest first, and what is known of each.
+    List,
+    /// Open a copy, compare it with its manifest, migrate it with the version that runs. Exit 0, or 1 with a finding per damage.
+    Verify {
+        /// Which; without it the newest.
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+        /// Every one.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+    /// Restore the newest proven one into a scratch place, serve it there, and record how long that took.
+    Drill,
+    /// Put one in place of the live database: proven beside it first, gated after it, taken back on any failure; what is there
+    /// now is kept.
+    Restore {
+        /// Which.
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Its configuration too; secrets in .env stay as they are.
+        #[arg(long)]
+        with_config: bool,
+        /// Ask nothing on a terminal.
+        #[arg(long)]
+        yes: bool,
+        /// Say what would be lost, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove what retention lets go: the newest proven one always stays.
+    Prune {
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `upgrade [VERB]`; without a verb it is `apply`.
@@ -292,6 +346,14 @@ impl Command {
             Command::Secrets(Secrets::List) => "secrets list",
             Command::Secrets(Secrets::Check) => "secrets check",
             Command::Secrets(Secrets::Rotate { .. }) => "secrets rotate",
+            Command::Snapshot(verb) => match verb {
+                Snapshot::Create { .. } => "snapshot create",
+                Snapshot::List => "snapshot list",
+                Snapshot::Verify { .. } => "snapshot verify",
+                Snapshot::Drill => "snapshot drill",
+                Snapshot::Restore { .. } => "snapshot restore",
+                Snapshot::Prune { .. } => "snapshot prune",
+            },
             Command::Upgrade(args) => match &args.verb {
                 None | Some(Upgrade::Apply(_)) => "upgrade",
                 Some(Upgrade::Check) => "upgrade check",
@@ -328,6 +390,14 @@ impl Command {
             | Command::Tls(
                 Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },
             ) => !dry_run,
+            Command::Snapshot(verb) => match verb {
+                Snapshot::Create { dry_run, .. }
+                | Snapshot::Restore { dry_run, .. }
+                | Snapshot::Prune { dry_run } => !dry_run,
+                // they change nothing that is served, and remember what they found
+                Snapshot::Verify { .. } | Snapshot::Drill => true,
+                Snapshot::List => false,
+            },
             Command::Upgrade(args) => match &args.verb {
                 None => !args.apply.dry_run,
                 Some(Upgrade::Apply(apply)) => !apply.dry_run,

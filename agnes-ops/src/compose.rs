@@ -146,6 +146,28 @@ pub fn recreate(host: &Host, project: &Path, services: &[&str]) -> Result<(), St
         .map_err(Missing::into_clause)
 }
 
+/// Stops a service's container and leaves it.
+///
+/// # Errors
+/// One clause.
+pub fn stop(host: &Host, project: &Path, service: &str) -> Result<(), String> {
+    let argv = ["docker", "compose", "stop", "--", service];
+    finished(host.run(&argv, Some(project), RECREATE), "compose stop")
+        .map(drop)
+        .map_err(Missing::into_clause)
+}
+
+/// Starts a service's container, as it is, again.
+///
+/// # Errors
+/// One clause.
+pub fn start(host: &Host, project: &Path, service: &str) -> Result<(), String> {
+    let argv = ["docker", "compose", "start", "--", service];
+    finished(host.run(&argv, Some(project), RECREATE), "compose start")
+        .map(drop)
+        .map_err(Missing::into_clause)
+}
+
 /// A running container and what it was started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {

@@ -3,6 +3,7 @@
 mod cli;
 mod compose;
 mod config;
+mod database;
 mod deployment;
 mod download;
 mod engine;
@@ -17,6 +18,7 @@ mod run;
 mod secrets;
 mod served;
 mod signal;
+mod snapshot;
 mod stack;
 mod status;
 mod tls;

@@ -5,6 +5,8 @@
 //!
 //! Does not: know what a command does.
 
+mod secrets;
+mod snapshot;
 mod upgrade;
 
 use std::ffi::OsString;
@@ -20,7 +22,7 @@ use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Held, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
-use crate::{config, download, secrets, stack, status, tls, up};
+use crate::{config, download, stack, status, tls, up};
 
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -233,7 +235,7 @@ fn command(
             let lookup = |name: &str| environment.get(name).map(str::to_owned);
             let options = up::Options {
                 dry_run: *dry_run,
-                secrets: secrets::EnsureOptions {
+                secrets: crate::secrets::EnsureOptions {
                     dry_run: *dry_run,
                     lookup: &lookup,
                     // failed fetches are counted by `secrets ensure`
@@ -253,7 +255,8 @@ fn command(
         }
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
         Command::Status => status::status(deployment, last_rotation.as_ref()),
-        Command::Secrets(verb) => secrets(verb, environment, deployment),
+        Command::Secrets(verb) => self::secrets::run(verb, environment, deployment),
+        Command::Snapshot(verb) => snapshot::run(verb, environment, deployment),
         Command::Upgrade(args) => upgrade::run(args, environment, deployment),
         Command::Render(cli::Render::Compose { dry_run }) => {
             let lookup = |name: &str| environment.get(name).map(str::to_owned);
@@ -295,51 +298,6 @@ fn command(
         Command::Config(_) | Command::Tls(cli::Tls::Inspect { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }
-    }
-}
-
-fn secrets(
-    verb: &cli::Secrets,
-    environment: &Environment,
-    deployment: Deployment<'_>,
-) -> anyhow::Result<Report> {
-    let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    match verb {
-        cli::Secrets::Ensure { dry_run } => {
-            let last = last_record(deployment.host, deployment.settings, "secrets-ensure");
-            let options = secrets::EnsureOptions {
-                dry_run: *dry_run,
-                lookup: &lookup,
-                memory: last.as_ref().and_then(|record| record.get("memory")),
-            };
-            secrets::ensure(deployment, &options)
-        }
-        cli::Secrets::Rotate {
-            secret,
-            now,
-            rollback,
-            dry_run,
-            ..
-        } => {
-            let Deployment { host, settings, .. } = deployment;
-            let program = server_program(environment);
-            let restart = || up::restart(host, settings, &program);
-            let options = secrets::RotateOptions {
-                restart: up::is_ours(host, settings).then_some(&restart),
-                kind: secret.map(|secret| match secret {
-                    cli::Rotated::Jwt => secrets::RotateKind::Jwt,
-                    cli::Rotated::Session => secrets::RotateKind::Session,
-                    cli::Rotated::Scheduler => secrets::RotateKind::Scheduler,
-                }),
-                at_once: *now,
-                rollback: *rollback,
-                dry_run: *dry_run,
-                lookup: &lookup,
-            };
-            secrets::rotate(deployment, &options)
-        }
-        cli::Secrets::List => secrets::list(deployment, &lookup),
-        cli::Secrets::Check => secrets::check(deployment, &lookup),
     }
 }
 

@@ -201,6 +201,11 @@ pub fn is_ours(host: &Host, settings: &Settings) -> bool {
         && running.is_some_and(|server| recorded.is_some_and(|one| one.pid == server.pid()))
 }
 
+/// Whether the last server of this deployment was started by `up`, also when it has ended.
+pub fn was_ours(host: &Host, settings: &Settings) -> bool {
+    settings.runtime == Runtime::Process && recorded(host, settings).is_some()
+}
+
 /// Stops the server that `up` started and starts it again, as it is configured now.
 ///
 /// # Errors

@@ -42,6 +42,8 @@ pub struct Findings {
 pub struct Figures {
     /// Its schema version.
     pub schema: u32,
+    /// The version of the engine that read it, such as `v1.5.6`.
+    pub engine: String,
     /// Rows and content hash of every table.
     pub tables: std::collections::BTreeMap<String, Table>,
 }
@@ -256,6 +258,7 @@ fn judge(file: &Path, read: Result<Content, String>, notes: Vec<String>) -> Find
 fn figures(content: Content) -> Figures {
     Figures {
         schema: content.schema,
+        engine: content.engine,
         tables: content.tables,
     }
 }

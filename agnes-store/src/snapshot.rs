@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub bytes: u64,
     /// Its schema's version.
     pub schema: u32,
+    /// The engine's own version, such as `v1.5.6`.
+    pub engine: String,
     /// Rows and order-free content hash of each table.
     pub tables: BTreeMap<String, Table>,
     /// How long writes waited, in milliseconds.
@@ -106,6 +108,7 @@ impl Store {
             sha256: copied.sha256,
             bytes: copied.bytes,
             schema: content.schema,
+            engine: content.engine,
             tables: content.tables,
             pause_ms,
         })

@@ -21,6 +21,7 @@ mod rotation;
 mod secrets;
 #[path = "../../agnesd/tests/process/small_disk.rs"]
 mod small_disk;
+mod snapshot;
 mod stack;
 mod storm;
 mod up;

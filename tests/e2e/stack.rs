@@ -15,6 +15,7 @@ use xtask::command;
 mod combinations;
 mod render;
 mod rotation;
+mod snapshot;
 mod upgrade;
 
 /// Networks that no other stack of this run has.

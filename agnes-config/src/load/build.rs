@@ -23,6 +23,7 @@ use crate::values;
 mod jobs;
 mod secrets;
 mod server;
+mod snapshot;
 mod stack;
 mod upgrade;
 
@@ -52,6 +53,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         jobs: builder.jobs(layers.jobs, &layers.credentials),
         stack: builder.stack(),
         upgrade: builder.upgrade(),
+        snapshot: builder.snapshot(),
         runtime,
         log_level: log_level.unwrap_or_else(|| "info".to_owned()),
         tls: builder.tls(&dir),

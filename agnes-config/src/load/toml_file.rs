@@ -347,7 +347,12 @@ fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<String, String> {
         )),
         (_, DeValue::String(text)) => Ok(text.to_string()),
         (
-            Kind::Domains | Kind::Nets | Kind::Origins | Kind::Overlays | Kind::Probes,
+            Kind::Domains
+            | Kind::Nets
+            | Kind::Origins
+            | Kind::Overlays
+            | Kind::Probes
+            | Kind::Recipients,
             DeValue::Array(items),
         ) => items
             .iter()

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use agnes_config::FileOwner;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -102,7 +103,18 @@ impl Host {
         directory: Option<&Path>,
         deadline: Duration,
     ) -> Result<Ran, RunError> {
-        self.run_to_end(argv, directory, None, deadline)
+        self.run_to_end(argv, directory, None, None, deadline)
+    }
+
+    /// Runs a program to its end as somebody else, where we may: what it makes is theirs.
+    pub fn run_as(
+        &self,
+        owner: Option<FileOwner>,
+        argv: &[&str],
+        deadline: Duration,
+    ) -> Result<Ran, RunError> {
+        let owner = owner.filter(|_| nix::unistd::geteuid().is_root());
+        self.run_to_end(argv, None, owner, None, deadline)
     }
 
     /// Runs a program to its end that reads `input`: what must not stand among its arguments.
@@ -112,13 +124,14 @@ impl Host {
         input: &[u8],
         deadline: Duration,
     ) -> Result<Ran, RunError> {
-        self.run_to_end(argv, None, Some(input), deadline)
+        self.run_to_end(argv, None, None, Some(input), deadline)
     }
 
     fn run_to_end(
         &self,
         argv: &[&str],
         directory: Option<&Path>,
+        owner: Option<FileOwner>,
         input: Option<&[u8]>,
         deadline: Duration,
     ) -> Result<Ran, RunError> {
@@ -136,6 +149,9 @@ impl Host {
             .process_group(0);
         if let Some(directory) = directory {
             command.current_dir(directory);
+        }
+        if let Some(owner) = owner {
+            command.uid(owner.uid).gid(owner.gid);
         }
         let mut child = command.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RunError::NoProgram,

@@ -8,11 +8,11 @@ use agnes_config::Wanted;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Environment, last_record};
+use super::{Environment, last_record, server_program};
 use crate::cli;
 use crate::deployment::Deployment;
 use crate::outcome::Report;
-use crate::upgrade;
+use crate::{snapshot, upgrade};
 
 /// Runs one of them.
 ///
@@ -27,18 +27,25 @@ pub(super) fn run(
         docker_host: environment.get("DOCKER_HOST"),
         docker_home: upgrade::Home::of(environment.get("DOCKER_CONFIG"), environment.get("HOME")),
     };
+    let program = server_program(environment);
+    let snapshots = snapshot::Surroundings {
+        program: &program,
+        docker_host: surroundings.docker_host,
+    };
+    let apply = |chosen| apply(chosen, environment, deployment, &surroundings, snapshots);
     let verb = match &args.verb {
-        None => return apply(&args.apply, environment, deployment, &surroundings),
+        None => return apply(&args.apply),
         Some(verb) => verb,
     };
     match verb {
-        cli::Upgrade::Apply(chosen) => apply(chosen, environment, deployment, &surroundings),
+        cli::Upgrade::Apply(chosen) => apply(chosen),
         cli::Upgrade::Rollback { dry_run } => {
             let lookup = |name: &str| environment.get(name).map(str::to_owned);
             let options = upgrade::Options {
                 dry_run: *dry_run,
                 to: None,
                 lookup: &lookup,
+                snapshots,
                 last: None,
             };
             upgrade::rollback(deployment, &surroundings, &options)
@@ -64,6 +71,7 @@ fn apply(
     environment: &Environment,
     deployment: Deployment<'_>,
     surroundings: &upgrade::Surroundings<'_>,
+    snapshots: snapshot::Surroundings<'_>,
 ) -> anyhow::Result<Report> {
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let last = last_record(deployment.host, deployment.settings, "upgrade");
@@ -79,6 +87,7 @@ fn apply(
                 false => Wanted::Tag(to.to_owned()),
             }),
         lookup: &lookup,
+        snapshots,
         last: last.map(OffsetDateTime::unix_timestamp),
     };
     upgrade::apply(deployment, surroundings, &options)

@@ -61,6 +61,13 @@ impl ControlSocket {
         }
     }
 
+    /// That of a server whose data directory this is.
+    pub fn in_data_dir(data_dir: &Path) -> Self {
+        Self {
+            path: data_dir.join("run/agnesd.sock"),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

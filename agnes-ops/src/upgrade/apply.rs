@@ -28,6 +28,7 @@ use crate::image::Digest;
 use crate::journal::Journal;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::served::ControlSocket;
+use crate::snapshot;
 
 /// How a tick runs.
 pub struct Options<'a> {
@@ -37,6 +38,8 @@ pub struct Options<'a> {
     pub to: Option<Wanted>,
     /// The environment, for the variables that `.env` may use.
     pub lookup: Lookup<'a>,
+    /// For the snapshot before it.
+    pub snapshots: snapshot::Surroundings<'a>,
     /// When the last tick ended, in seconds since 1970.
     pub last: Option<i64>,
 }
@@ -292,6 +295,7 @@ fn swap<'a>(
     Swap {
         deployment,
         lookup: options.lookup,
+        snapshots: options.snapshots,
         engine,
         docker: Docker::new(host, &settings.dir),
         socket: ControlSocket::of(settings),

@@ -21,9 +21,6 @@ const PULL: Duration = Duration::from_secs(1800);
 const CHANGE: Duration = Duration::from_secs(180);
 /// How long anything else may take.
 const CALL: Duration = Duration::from_secs(30);
-/// How long a rehearsal may take.
-const REHEARSAL: Duration = Duration::from_secs(900);
-
 /// The way to them.
 pub struct Docker<'a> {
     host: &'a Host,
@@ -142,46 +139,6 @@ impl<'a> Docker<'a> {
     pub fn compose_version(&self) -> Result<String, String> {
         let ran = self.run(&["compose", "version", "--short"], CALL)?;
         Ok(ran.stdout.trim().trim_start_matches('v').to_owned())
-    }
-
-    /// Runs the server's program of an image on the files in `scratch` (mounted at `/data`), without network; its exit code and
-    /// what it printed.
-    ///
-    /// # Errors
-    /// One clause, when it was not run.
-    pub fn server(&self, image: &str, scratch: &Path, arguments: &[&str]) -> Result<Ran, String> {
-        let mount = format!("type=bind,source={},target=/data", scratch.display());
-        let mut argv = vec![
-            "docker",
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--read-only",
-            "--tmpfs",
-            "/tmp",
-            "--cap-drop",
-            "ALL",
-            "--mount",
-            &mount,
-            "--env",
-            "TMPDIR=/data",
-            image,
-        ];
-        argv.extend(arguments);
-        let ran = self.host.run(&argv, Some(self.dir), REHEARSAL);
-        match ran {
-            // Docker's own, not the program's
-            Ok(ran) if ran.code == 125 => {
-                let why = ran.stderr.lines().find(|line| !line.trim().is_empty());
-                Err(format!(
-                    "docker run: {}",
-                    why.unwrap_or("no reason was given")
-                ))
-            }
-            Ok(ran) => Ok(ran),
-            Err(error) => Err(format!("docker run: {error}")),
-        }
     }
 
     fn run(&self, arguments: &[&str], deadline: Duration) -> Result<Ran, String> {

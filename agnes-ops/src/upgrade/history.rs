@@ -12,19 +12,20 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::rehearse::Rehearsed;
 use super::transaction::{Release, Transaction};
+use crate::database::Migrated;
 use crate::deployment::Deployment;
 use crate::host::Host;
 use crate::outcome::{Outcome, Report};
+use crate::snapshot::Manifest;
 
 /// What was proven on the way.
 #[derive(Debug, Default)]
 pub struct Proof {
-    /// What the server said of the snapshot.
-    pub snapshot: Option<Value>,
+    /// The snapshot that was taken before.
+    pub snapshot: Option<Manifest>,
     /// What the new version did to a copy.
-    pub rehearsed: Option<Rehearsed>,
+    pub rehearsed: Option<Migrated>,
     /// The last row of the audit log before the stop.
     pub head_before: Value,
     /// What passed the gate.

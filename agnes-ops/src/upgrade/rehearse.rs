@@ -7,25 +7,11 @@
 
 use std::path::Path;
 
-use agnes_config::FileOwner;
 use anyhow::Result;
-use serde_json::Value;
 
-use super::containers::Docker;
 use super::transaction::Transaction;
+use crate::database::{FILE, IMAGE_USER, Migrated, Program, Reader};
 use crate::deployment::Deployment;
-
-/// The user of the image.
-const IMAGE_USER: FileOwner = FileOwner { uid: 999, gid: 999 };
-
-/// What the new version would do to the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rehearsed {
-    /// Schema before.
-    pub from: i64,
-    /// Schema after.
-    pub to: i64,
-}
 
 /// Rehearses with the database in `snapshot`; `Err`: why the version will not do.
 ///
@@ -33,10 +19,9 @@ pub struct Rehearsed {
 /// When the host refuses something, which is no fault of the version's.
 pub fn rehearse(
     deployment: Deployment<'_>,
-    docker: &Docker<'_>,
     transaction: &Transaction,
     snapshot: &Path,
-) -> Result<Result<Rehearsed, String>> {
+) -> Result<Result<Migrated, String>> {
     let Deployment { host, settings, .. } = deployment;
     let scratch = transaction.scratch(settings);
     let owner = settings.server_owner.or(Some(IMAGE_USER));
@@ -44,45 +29,20 @@ pub fn rehearse(
         host.make_dir(parent)?;
     }
     host.make_dir_as(&scratch, 0o700, owner)?;
-    let copied = host.copy(snapshot, &scratch.join("system.duckdb"), 0o600, owner);
-    let rehearsed = copied.map(|()| run(docker, transaction, &scratch));
+    let copied = host.copy(snapshot, &scratch.join(FILE), 0o600, owner);
+    let program = Program::Image(transaction.to.image.clone());
+    let reader = Reader {
+        host,
+        program: &program,
+        owner,
+    };
+    let rehearsed = copied.map(|()| {
+        let on_a_copy = |why: String| format!("on a copy: {why}");
+        let migrated = reader.migrate(&scratch).map_err(on_a_copy)?;
+        reader.check(&scratch).map_err(on_a_copy)?;
+        Ok(migrated)
+    });
     // also after a failure: a copy of the data must not lie about
     host.remove_tree(&scratch)?;
     Ok(rehearsed?)
-}
-
-fn run(
-    docker: &Docker<'_>,
-    transaction: &Transaction,
-    scratch: &Path,
-) -> Result<Rehearsed, String> {
-    let image = &transaction.to.image;
-    let file = "/data/system.duckdb";
-    let ran = docker.server(image, scratch, &["db", "migrate", "--json", file])?;
-    let said: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_default();
-    if ran.code != 0 {
-        return Err(format!(
-            "db migrate on a copy: exit {}: {}",
-            ran.code,
-            ran.last_line()
-        ));
-    }
-    let schema = |key: &str| {
-        said.pointer(&format!("/details/{key}"))
-            .and_then(Value::as_i64)
-            .ok_or_else(|| "db migrate on a copy: its answer names no schema".to_owned())
-    };
-    let rehearsed = Rehearsed {
-        from: schema("from")?,
-        to: schema("to")?,
-    };
-    let ran = docker.server(image, scratch, &["db", "check", "--json", file])?;
-    if ran.code != 0 {
-        return Err(format!(
-            "db check on a copy: exit {}: {}",
-            ran.code,
-            ran.last_line()
-        ));
-    }
-    Ok(rehearsed)
 }

@@ -16,6 +16,7 @@ use super::history::Proof;
 use super::ledger::{Bad, Ledger};
 use super::transaction::{Phase, Release, Transaction};
 use super::{SERVICE, pin, preflight, prune, rehearse};
+use crate::database::FILE as DATABASE;
 use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::env_file::Lookup;
@@ -23,9 +24,8 @@ use crate::image::Digest;
 use crate::journal::Journal;
 use crate::outcome::Steps;
 use crate::served::{ControlSocket, NoAnswer};
+use crate::snapshot::{self, Reason};
 
-/// The database below the state directory.
-const DATABASE: &str = "system.duckdb";
 /// What the engine keeps beside it.
 const WAL: &str = "system.duckdb.wal";
 
@@ -87,6 +87,7 @@ fn version_failed(step: &'static str, reason: &'static str, why: String) -> Stop
 pub struct Swap<'a> {
     pub deployment: Deployment<'a>,
     pub lookup: Lookup<'a>,
+    pub snapshots: snapshot::Surroundings<'a>,
     pub engine: Engine,
     pub docker: Docker<'a>,
     pub socket: ControlSocket,
@@ -159,10 +160,9 @@ impl Swap<'_> {
         self.done("keep both images");
         self.drain()?;
         let snapshot = self.snapshot()?;
-        let rehearsed =
-            rehearse::rehearse(self.deployment, &self.docker, &self.transaction, &snapshot)
-                .at("rehearse")?
-                .map_err(|why| version_failed("rehearse", "rehearsal-failed", why))?;
+        let rehearsed = rehearse::rehearse(self.deployment, &self.transaction, &snapshot)
+            .at("rehearse")?
+            .map_err(|why| version_failed("rehearse", "rehearsal-failed", why))?;
         self.transaction.migrates = rehearsed.from != rehearsed.to;
         self.proof.rehearsed = Some(rehearsed);
         self.done("rehearse");
@@ -195,19 +195,13 @@ impl Swap<'_> {
     }
 
     fn snapshot(&mut self) -> Result<PathBuf, Stop> {
-        let name = format!("{}-upgrade", self.transaction.id);
-        let made = self
-            .socket
-            .post_slowly("/v1/snapshot", &json!({"name": name}));
-        let made = made.map_err(|why| failed("snapshot", "snapshot-failed", why.to_string()))?;
-        self.proof.snapshot = Some(made);
-        self.done(format!("snapshot {name}"));
-        let settings = self.deployment.settings;
-        Ok(settings
-            .data_dir
-            .join("snapshots")
-            .join(name)
-            .join(DATABASE))
+        let reason = Reason::of("upgrade");
+        let made = snapshot::make(self.deployment, self.snapshots, &reason)
+            .map_err(|why| failed("snapshot", "snapshot-failed", why.why))?;
+        self.done(format!("snapshot {}", made.manifest.id));
+        let database = made.path.join(DATABASE);
+        self.proof.snapshot = Some(made.manifest);
+        Ok(database)
     }
 
     /// From the hold to the new version's start.

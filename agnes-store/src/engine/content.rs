@@ -25,6 +25,9 @@ use crate::{hex, migrations};
 pub struct Content {
     /// The newest row of `schema_version`; 0 when there is none.
     pub schema: u32,
+    /// The engine's own version, such as `v1.5.6`.
+    #[serde(default)]
+    pub engine: String,
     /// By name; a name outside the schema `main` has its schema before it.
     pub tables: BTreeMap<String, Table>,
     /// `schema.table column TYPE` lines, sorted.
@@ -62,8 +65,10 @@ pub(crate) fn read(connection: &Connection) -> Result<Content, String> {
         };
         tables.insert(key, figures);
     }
+    let engine = connection.query_row("SELECT version()", [], |row| row.get(0));
     Ok(Content {
         schema: schema.unwrap_or_default(),
+        engine: engine.map_err(|e| words(&e))?,
         tables,
         columns: migrations::columns(connection).map_err(|e| words(&e))?,
     })

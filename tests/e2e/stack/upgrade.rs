@@ -233,7 +233,7 @@ fn u01_a_good_version_is_swapped_in_and_no_acknowledged_write_is_lost() {
         history.detail("upgrades")[0]["to"]["digest"],
         second.as_str()
     );
-    let snapshot = history.detail("upgrades")[0]["snapshot"]["path"].clone();
+    let snapshot = history.detail("upgrades")[0]["snapshot"]["id"].clone();
     assert!(
         snapshot.as_str().unwrap().contains("-upgrade"),
         "{snapshot}"

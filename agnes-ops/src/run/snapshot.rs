@@ -1,0 +1,154 @@
+//! The verbs of `snapshot`, with what each takes from the environment.
+//!
+//! Always true: as its parent.
+//!
+//! Does not: do any of it.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use agnes_config::Runtime;
+
+use super::{Environment, server_program};
+use crate::deployment::Deployment;
+use crate::outcome::{Report, plain_lines};
+use crate::snapshot::{self, Composed, RestoreOptions, Service, Surroundings, Which};
+use crate::{cli, signal, up};
+
+/// The unit of a host without Docker.
+const UNIT: &str = "agnesd.service";
+/// How long systemd may take.
+const UNIT_CHANGE: Duration = Duration::from_secs(90);
+
+/// Runs one of them.
+///
+/// # Errors
+/// The verb's.
+pub(super) fn run(
+    verb: &cli::Snapshot,
+    environment: &Environment,
+    deployment: Deployment<'_>,
+) -> anyhow::Result<Report> {
+    let program = server_program(environment);
+    let surroundings = Surroundings {
+        program: &program,
+        docker_host: environment.get("DOCKER_HOST"),
+    };
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    match verb {
+        cli::Snapshot::Create { reason, dry_run } => {
+            snapshot::create(deployment, surroundings, reason, *dry_run)
+        }
+        cli::Snapshot::List => snapshot::list(deployment),
+        cli::Snapshot::Verify { id, all } => {
+            let which = match (id, all) {
+                (Some(id), _) => Which::One(id.clone()),
+                (None, true) => Which::All,
+                (None, false) => Which::Newest,
+            };
+            snapshot::verify(deployment, surroundings, &which)
+        }
+        cli::Snapshot::Drill => snapshot::drill(deployment, surroundings),
+        cli::Snapshot::Restore {
+            id,
+            with_config,
+            yes,
+            dry_run,
+        } => {
+            let consent = |told: &str| *yes || asked(told);
+            let options = RestoreOptions {
+                id,
+                dry_run: *dry_run,
+                with_config: *with_config,
+                consent: &consent,
+                lookup: &lookup,
+            };
+            let composed = Composed {
+                deployment,
+                surroundings,
+            };
+            let process = Process {
+                deployment,
+                program: &program,
+            };
+            let service: &dyn Service = match deployment.settings.runtime {
+                Runtime::Compose => &composed,
+                Runtime::Process => &process,
+            };
+            snapshot::restore(deployment, surroundings, service, &options)
+        }
+        cli::Snapshot::Prune { dry_run } => snapshot::prune(deployment, *dry_run),
+    }
+}
+
+/// A person at a terminal has the last word; elsewhere whoever named the snapshot had it.
+fn asked(told: &str) -> bool {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return true;
+    }
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{}\nrestore it? [y/N] ", plain_lines(told));
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// One `agnesd` of this host: of `agnes-ops up`, or of its unit.
+struct Process<'a> {
+    deployment: Deployment<'a>,
+    program: &'a Path,
+}
+
+impl Process<'_> {
+    fn systemctl(&self, verb: &str) -> anyhow::Result<()> {
+        let argv = ["systemctl", verb, "--", UNIT];
+        match self.deployment.host.run(&argv, None, UNIT_CHANGE) {
+            Ok(ran) if ran.code == 0 => Ok(()),
+            Ok(ran) => anyhow::bail!("systemctl {verb}: {}", ran.last_line()),
+            Err(error) => anyhow::bail!("systemctl {verb}: {error}"),
+        }
+    }
+
+    fn has_unit(&self) -> bool {
+        signal::main_process(self.deployment.host, UNIT).is_ok()
+    }
+}
+
+impl Service for Process<'_> {
+    fn runs(&self) -> anyhow::Result<bool> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let Some(server) = up::server(host, settings)? else {
+            return Ok(false);
+        };
+        if up::is_ours(host, settings) || self.has_unit() {
+            return Ok(true);
+        }
+        anyhow::bail!(
+            "agnesd (pid {}) runs, and was not started by agnes-ops up or {UNIT}: stop it first; nothing was touched",
+            server.pid()
+        )
+    }
+
+    fn stop(&self) -> anyhow::Result<()> {
+        if self.has_unit() {
+            return self.systemctl("stop");
+        }
+        let Deployment { host, settings, .. } = self.deployment;
+        let report = up::down(host, settings, false)?;
+        match report.refusal {
+            None => Ok(()),
+            Some(refusal) => anyhow::bail!("{}", refusal.message),
+        }
+    }
+
+    fn start(&self) -> anyhow::Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        // a unit that was stopped has no process to be known by
+        match up::was_ours(host, settings) {
+            true => up::restart(host, settings, self.program),
+            false => self.systemctl("start"),
+        }
+    }
+}

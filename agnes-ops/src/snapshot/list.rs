@@ -1,0 +1,131 @@
+//! `snapshot list`: what is there, and what is known of it.
+//!
+//! Always true: reads only; a snapshot without a manifest is listed too.
+//!
+//! Does not: open a database.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::manifest::{MANIFEST, Manifest};
+use super::proven::{Ledger, Standing};
+use super::{directory, names};
+use crate::deployment::Deployment;
+use crate::outcome::{Outcome, Report};
+
+/// One that is there.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// What it says of itself.
+    pub manifest: Option<Manifest>,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// All that are there, the oldest first.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
+    let Deployment { host, settings, .. } = deployment;
+    let ledger = Ledger::read(host, settings)?;
+    let mut found = Vec::new();
+    for id in names(deployment)? {
+        let path = directory(settings).join(&id);
+        let manifest = Manifest::read(host, &path)?;
+        let manifest = manifest.ok().map(|(manifest, _)| manifest);
+        let sum = match &manifest {
+            Some(_) => Some(host.sha256(&path.join(MANIFEST))?),
+            None => None,
+        };
+        found.push(Listed {
+            standing: ledger.standing(&id, sum.as_deref()),
+            id,
+            manifest,
+        });
+    }
+    Ok(found)
+}
+
+/// The newest that was proven.
+///
+/// # Errors
+/// As [`listed`].
+pub fn newest_proven(deployment: Deployment<'_>) -> Result<Option<Listed>> {
+    let mut all = listed(deployment)?;
+    all.retain(|one| matches!(one.standing, Standing::Proven(_)));
+    Ok(all.into_iter().max_by_key(|one| {
+        let at = one.manifest.as_ref().map(|manifest| manifest.created_at);
+        (at, one.id.clone())
+    }))
+}
+
+/// `snapshot list`.
+///
+/// # Errors
+/// As [`listed`].
+pub fn list(deployment: Deployment<'_>) -> Result<Report> {
+    let now = deployment.host.now();
+    let all = listed(deployment)?;
+    let place = directory(deployment.settings);
+    let lines: Vec<String> = all.iter().map(|one| line(one, now)).collect();
+    let text = match lines.is_empty() {
+        true => format!("{}: no snapshots", place.display()),
+        false => lines.join("\n"),
+    };
+    let ledger = Ledger::read(deployment.host, deployment.settings)?;
+    let snapshots: Vec<Value> = all.iter().map(|one| as_json(one, now)).collect();
+    Ok(Report::ok(Outcome::Unchanged, text)
+        .detail("directory", place.display().to_string())
+        .detail("snapshots", snapshots)
+        .detail("last_drill", json!(ledger.last_drill))
+        .detail("pushed", json!(ledger.pushed)))
+}
+
+fn line(one: &Listed, now: OffsetDateTime) -> String {
+    let standing = match one.standing {
+        Standing::Proven(at) => format!("proven {}", stamp(at)),
+        Standing::Failed => "DAMAGED".to_owned(),
+        Standing::Unknown => "not proven".to_owned(),
+    };
+    match &one.manifest {
+        None => format!("{}  {standing}: it has no manifest", one.id),
+        Some(manifest) => format!(
+            "{}  {standing}  {} bytes, {} h old, schema {}",
+            one.id,
+            manifest.bytes(),
+            (now - manifest.created_at).whole_hours(),
+            manifest.schema_version
+        ),
+    }
+}
+
+fn as_json(one: &Listed, now: OffsetDateTime) -> Value {
+    let (state, proven_at) = match one.standing {
+        Standing::Proven(at) => ("proven", Some(stamp(at))),
+        Standing::Failed => ("damaged", None),
+        Standing::Unknown => ("unknown", None),
+    };
+    let manifest = one.manifest.as_ref();
+    json!({
+        "id": one.id,
+        "proven": proven_at.is_some(),
+        "standing": state,
+        "proven_at": proven_at,
+        "created_at": manifest.map(|manifest| stamp(manifest.created_at)),
+        "age_secs": manifest.map(|manifest| (now - manifest.created_at).whole_seconds()),
+        "reason": manifest.map(|manifest| manifest.reason.clone()),
+        "bytes": manifest.map(Manifest::bytes),
+        "schema_version": manifest.map(|manifest| manifest.schema_version),
+        "version": manifest.and_then(|manifest| manifest.version.clone()),
+    })
+}
+
+fn stamp(at: OffsetDateTime) -> String {
+    let at = at.replace_nanosecond(0).unwrap_or(at);
+    at.format(&Rfc3339).unwrap_or_default()
+}

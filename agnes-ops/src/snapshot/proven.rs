@@ -1,0 +1,131 @@
+//! What was proven of which snapshot, kept outside of them: `$STATE_DIR/ops/ledger/snapshots.json`.
+//!
+//! Always true: what is said of a snapshot is said of its manifest as it was then; one that was changed since counts as not proven.
+//!
+//! Does not: prove.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use agnes_config::Settings;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::host::Host;
+
+/// All that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// By the snapshot's name.
+    pub snapshots: BTreeMap<String, Known>,
+    /// The last restore that was tried out.
+    pub last_drill: Option<Drill>,
+    /// The last push, by place.
+    #[serde(default)]
+    pub pushed: BTreeMap<String, Pushed>,
+}
+
+/// Of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// SHA-256 of its manifest then.
+    pub manifest_sha256: String,
+    /// When it was last proven; `None`: the last look found something.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub proven_at: Option<OffsetDateTime>,
+    /// What proved it: `create`, `verify`, `drill` or `pull`.
+    pub by: String,
+}
+
+/// A restore that was tried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drill {
+    /// Of which snapshot.
+    pub snapshot: String,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// From the first byte that was copied to a server that reads and writes, in milliseconds.
+    pub rto_ms: u64,
+}
+
+/// A push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// Of which snapshot.
+    pub snapshot: String,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// How a snapshot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It was opened and is what it says.
+    Proven(OffsetDateTime),
+    /// Something was found.
+    Failed,
+    /// Nobody has looked, or it was changed since.
+    Unknown,
+}
+
+impl Ledger {
+    fn path(settings: &Settings) -> PathBuf {
+        settings.state_dir.join("ops/ledger/snapshots.json")
+    }
+
+    /// Reads it; absent: nothing is known.
+    ///
+    /// # Errors
+    /// When it is there and not understood: nothing may be assumed, and nothing deleted.
+    pub fn read(host: &Host, settings: &Settings) -> Result<Self> {
+        let path = Self::path(settings);
+        let bytes = host
+            .read(&path)
+            .with_context(|| format!("{}: read", path.display()))?;
+        match bytes {
+            None => Ok(Self::default()),
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{}: is no ledger of this program", path.display())),
+        }
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, host: &Host, settings: &Settings) -> Result<()> {
+        let path = Self::path(settings);
+        if let Some(directory) = path.parent() {
+            host.make_dir(directory)?;
+        }
+        host.install(&path, &serde_json::to_vec_pretty(self)?, 0o644, None)?;
+        Ok(())
+    }
+
+    /// Notes what a look came to; `None`: it found something.
+    pub fn note(&mut self, id: &str, manifest: &str, proven_at: Option<OffsetDateTime>, by: &str) {
+        let known = Known {
+            manifest_sha256: manifest.to_owned(),
+            proven_at,
+            by: by.to_owned(),
+        };
+        self.snapshots.insert(id.to_owned(), known);
+    }
+
+    /// How the snapshot with this manifest stands; `None`: it has none that could be read.
+    pub fn standing(&self, id: &str, manifest: Option<&str>) -> Standing {
+        let Some(manifest) = manifest else {
+            return Standing::Failed;
+        };
+        match self.snapshots.get(id) {
+            Some(known) if known.manifest_sha256 == manifest => match known.proven_at {
+                Some(at) => Standing::Proven(at),
+                None => Standing::Failed,
+            },
+            _ => Standing::Unknown,
+        }
+    }
+}

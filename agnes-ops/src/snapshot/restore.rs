@@ -1,0 +1,261 @@
+//! `snapshot restore`: the database of a snapshot, in place of the one that is there.
+//!
+//! Always true: what would be lost is counted and told first; nothing that is there is touched until the copy has been opened,
+//! compared and migrated beside it (S09); writes are held from before the stop until the server has proven itself on the restored
+//! data; what was there is kept, as a snapshot when it is sound (S07); any failure puts it back.
+//!
+//! Does not: choose a snapshot: that is a person's word.
+
+mod configuration;
+mod exchange;
+mod loss;
+mod steps;
+mod transaction;
+
+use agnes_config::Settings;
+use anyhow::Result;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use self::loss::Loss;
+use self::steps::{Restore, Stopped};
+use self::transaction::{Phase, Transaction, journal};
+use super::create::sweep;
+use super::manifest::{Manifest, Reason, id as named};
+use super::room::enough;
+use super::service::Service;
+use super::{Surroundings, database, directory, verify};
+use crate::database::FILE;
+use crate::deployment::Deployment;
+use crate::env_file::Lookup;
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
+use crate::served::ControlSocket;
+
+/// Asks a person who was told what would be lost.
+pub type Consent<'a> = &'a dyn Fn(&str) -> bool;
+
+/// How a restore runs.
+pub struct Options<'a> {
+    /// Which snapshot.
+    pub id: &'a str,
+    /// Says what would be lost, and does nothing.
+    pub dry_run: bool,
+    /// Configuration too.
+    pub with_config: bool,
+    /// The last word before anything is touched.
+    pub consent: Consent<'a>,
+    /// The environment, for the variables that `.env` may use.
+    pub lookup: Lookup<'a>,
+}
+
+/// `snapshot restore`.
+///
+/// # Errors
+/// When something cannot be looked at; nothing was touched then.
+pub fn restore(
+    deployment: Deployment<'_>,
+    surroundings: Surroundings<'_>,
+    service: &dyn Service,
+    options: &Options<'_>,
+) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    if !options.dry_run {
+        sweep(deployment)?;
+    }
+    if let Some(report) = finish_open(deployment, surroundings, service, options)? {
+        return Ok(report);
+    }
+    let examined = match verify::examine(deployment, surroundings, options.id, "verify")? {
+        Ok(examined) => examined,
+        Err(refusal) => return Ok(refused(refusal)),
+    };
+    if let Some(first) = examined.findings.first() {
+        let message = format!("{}: {}; nothing was touched", first.snapshot, first.message);
+        let report = refused(Refusal::new(first.reason, message));
+        return Ok(report.detail("findings", json!(examined.findings)));
+    }
+    let Some(manifest) = examined.manifest else {
+        anyhow::bail!("{}: has no manifest; nothing was touched", options.id);
+    };
+    if let Err(why) = enough(host, &settings.state_dir, 3, manifest.bytes())? {
+        let message = format!("{why}; nothing was touched");
+        return Ok(refused(Refusal::new("no-room", message)));
+    }
+    let ran = service.runs()?;
+    let loss = loss::survey(deployment, surroundings, &manifest)?;
+    let told = loss.text(&manifest);
+    if options.dry_run {
+        let report = Report::ok(Outcome::Unchanged, told);
+        return Ok(with_loss(planned(report, ran), &manifest, &loss));
+    }
+    if !(options.consent)(&told) {
+        let report = Report::ok(Outcome::Unchanged, "nothing was touched");
+        return Ok(with_loss(report, &manifest, &loss));
+    }
+    let configuration = match options.with_config {
+        true => configuration::of(deployment, &manifest)?,
+        false => Vec::new(),
+    };
+    let transaction = Transaction {
+        id: named(host.now(), &Reason::of("before-restore")),
+        phase: Phase::Preparing,
+        snapshot: manifest.id.clone(),
+        ran,
+        configuration,
+        why: None,
+    };
+    let mut work = work(deployment, surroundings, service, options, transaction);
+    let stopped = work.forward(&manifest);
+    let mut report = end(work, stopped);
+    if !told.is_empty() && report.refusal.is_none() {
+        report.text = format!("{told}\n{}", report.text);
+    }
+    Ok(with_loss(report, &manifest, &loss))
+}
+
+/// What another run left open comes first: a proven restore is tidied up, everything before that is undone.
+///
+/// # Errors
+/// When its journal cannot be read.
+pub fn finish_open(
+    deployment: Deployment<'_>,
+    surroundings: Surroundings<'_>,
+    service: &dyn Service,
+    options: &Options<'_>,
+) -> Result<Option<Report>> {
+    let Some(open) = journal(deployment.settings).read::<Transaction>(deployment.host)? else {
+        return Ok(None);
+    };
+    if options.dry_run {
+        let text = format!("would finish or undo {}, which was cut off", open.id);
+        return Ok(Some(Report::ok(Outcome::Unchanged, text)));
+    }
+    let untouched = open.phase < Phase::Exchanging;
+    let proven = open.phase == Phase::Proven;
+    let mut work = work(deployment, surroundings, service, options, open);
+    let stopped = match proven {
+        true => work.tidy(),
+        false => Err(Stopped::new("interrupted", "another run was cut off")),
+    };
+    let report = end(work, stopped);
+    Ok(Some(report).filter(|report| !untouched || report.exit == Exit::Degraded))
+}
+
+fn work<'a>(
+    deployment: Deployment<'a>,
+    surroundings: Surroundings<'a>,
+    service: &'a dyn Service,
+    options: &Options<'a>,
+    transaction: Transaction,
+) -> Restore<'a> {
+    Restore {
+        deployment,
+        surroundings,
+        service,
+        lookup: options.lookup,
+        socket: ControlSocket::of(deployment.settings),
+        journal: journal(deployment.settings),
+        steps: Steps::begin(deployment.host.instant()),
+        transaction,
+        kept: None,
+    }
+}
+
+fn end(mut work: Restore<'_>, stopped: Result<(), Stopped>) -> Report {
+    let snapshot = work.transaction.snapshot.clone();
+    let report = match stopped {
+        Ok(()) => {
+            let runs = match work.transaction.ran {
+                true => "the server runs on it",
+                false => "the server did not run and was not started",
+            };
+            let kept = match &work.kept {
+                Some(kept) => format!("; what was there is kept as {kept}"),
+                None => String::new(),
+            };
+            let text = format!("{snapshot} is restored, {runs}{kept}");
+            Report::ok(Outcome::Changed, text)
+        }
+        Err(why) => match work.undo(&why) {
+            Ok(touched) => {
+                let left = match touched {
+                    true => "what was there is back and proven",
+                    false => "nothing was touched",
+                };
+                let message = format!("{}; {left}", why.why);
+                let mut report = refused(Refusal::new(why.reason, message));
+                if touched {
+                    report.outcome = Outcome::RolledBack;
+                }
+                report
+            }
+            Err(also) => {
+                let aside = work.transaction.replaced(work.deployment.settings);
+                let message = format!(
+                    "{}; and the way back failed: {also:#}; the journal stays open, the data that was there is in {} or in place, and the next run tries again",
+                    why.why,
+                    aside.display()
+                );
+                let mut report =
+                    Report::refused(Exit::Degraded, Refusal::new("way-back-failed", message));
+                report.outcome = Outcome::Degraded;
+                report
+            }
+        },
+    };
+    let mut report = report
+        .detail("snapshot", snapshot)
+        .detail("kept", work.kept.clone());
+    report.steps = work.steps.into_vec();
+    report
+}
+
+fn refused(refusal: Refusal) -> Report {
+    Report::refused(Exit::Failed, refusal)
+}
+
+fn planned(mut report: Report, ran: bool) -> Report {
+    let served = ["hold writes", "stop the server"];
+    let after = ["start the server", "gate", "release writes"];
+    let steps = ["prove a copy"]
+        .into_iter()
+        .chain(served.into_iter().filter(|_| ran))
+        .chain(["exchange the data"])
+        .chain(after.into_iter().filter(|_| ran))
+        .chain(["keep what was there"]);
+    report.steps = steps.map(Step::planned).collect();
+    report
+}
+
+fn with_loss(report: Report, manifest: &Manifest, loss: &Loss) -> Report {
+    report
+        .detail("snapshot", manifest.id.clone())
+        .detail("lost", loss.to_json(manifest))
+}
+
+/// The id of a restore that is not finished.
+///
+/// # Errors
+/// When its journal cannot be read.
+pub fn open_id(deployment: Deployment<'_>) -> Result<Option<String>> {
+    let open = journal(deployment.settings).read::<Transaction>(deployment.host)?;
+    Ok(open.map(|open| open.id))
+}
+
+/// How old a snapshot is.
+fn age_secs(now: OffsetDateTime, manifest: &Manifest) -> i64 {
+    (now - manifest.created_at).whole_seconds()
+}
+
+/// The snapshot's database.
+fn source(settings: &Settings, snapshot: &str) -> std::path::PathBuf {
+    directory(settings).join(snapshot).join(FILE)
+}
+
+/// Whether a database is there at all.
+fn is_there(deployment: Deployment<'_>) -> Result<bool> {
+    let path = database(deployment.settings);
+    let size = deployment.host.size(&path);
+    size.map(|size| size.is_some())
+        .map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))
+}
