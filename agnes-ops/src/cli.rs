@@ -211,12 +211,36 @@ pub enum Snapshot {
         /// Its configuration too; secrets in .env stay as they are.
         #[arg(long)]
         with_config: bool,
+        /// Its secrets too, which were encrypted with age: into .env, and from there as `secrets ensure` does.
+        #[arg(long, requires = "identity")]
+        with_secrets: bool,
+        /// The file with the identity that they are decrypted with.
+        #[arg(long, value_name = "FILE", requires = "with_secrets")]
+        identity: Option<PathBuf>,
         /// Ask nothing on a terminal.
         #[arg(long)]
         yes: bool,
         /// Say what would be lost, and do nothing.
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Put a proven one into a bucket or onto another disk, read it back, and keep what retention keeps there.
+    Push {
+        /// gs://bucket/prefix or file:///directory; without it snapshot.push_to.
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// Which; without it the newest proven one.
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+    },
+    /// Fetch one from there, compared while it comes, and proven afterwards.
+    Pull {
+        /// gs://bucket/prefix or file:///directory, with or without the snapshot's name at its end; without it snapshot.push_to.
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// Which; without it the newest that is there.
+        #[arg(value_name = "ID")]
+        id: Option<String>,
     },
     /// Remove what retention lets go: the newest proven one always stays.
     Prune {
@@ -352,6 +376,8 @@ impl Command {
                 Snapshot::Verify { .. } => "snapshot verify",
                 Snapshot::Drill => "snapshot drill",
                 Snapshot::Restore { .. } => "snapshot restore",
+                Snapshot::Push { .. } => "snapshot push",
+                Snapshot::Pull { .. } => "snapshot pull",
                 Snapshot::Prune { .. } => "snapshot prune",
             },
             Command::Upgrade(args) => match &args.verb {
@@ -395,7 +421,10 @@ impl Command {
                 | Snapshot::Restore { dry_run, .. }
                 | Snapshot::Prune { dry_run } => !dry_run,
                 // they change nothing that is served, and remember what they found
-                Snapshot::Verify { .. } | Snapshot::Drill => true,
+                Snapshot::Verify { .. }
+                | Snapshot::Drill
+                | Snapshot::Push { .. }
+                | Snapshot::Pull { .. } => true,
                 Snapshot::List => false,
             },
             Command::Upgrade(args) => match &args.verb {

@@ -8,10 +8,12 @@
 //! https fetch connects directly, whatever `HTTPS_PROXY` says, so that a tick behaves the same under systemd and in a
 //! shell; Google's own clients follow `HTTPS_PROXY` and `NO_PROXY` as their library does.
 
+mod bucket;
 mod file;
 mod gcs;
 mod google;
 mod https;
+mod objects;
 mod registry;
 mod retry;
 mod secret_manager;
@@ -31,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::image::{Digest, Reference};
 
 pub(crate) use google::Environment;
+pub(crate) use objects::{Moved, Objects};
 pub(crate) use registry::Login;
 
 /// Why a fetch failed. A caller acts on it, so a new way to fail joins the reason whose consequence it shares.

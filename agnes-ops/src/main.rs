@@ -13,6 +13,7 @@ mod host;
 mod image;
 mod journal;
 mod outcome;
+mod progress;
 mod render;
 mod run;
 mod secrets;

@@ -3,11 +3,13 @@
 //! ```text
 //! create, export           by the server while it runs, else by its program
 //! manifest, configuration  what a snapshot says of itself, and what lies beside the database
+//! sealed                   secrets, encrypted to a recipient
 //! verify, compare          whether it is what it says, by a copy that is opened and migrated
 //! proven                   what was proven, kept outside of the snapshots
 //! list, prune, retention   what is there, and what may go
 //! drill                    how long a restore takes
 //! restore                  the way back, with its own way back
+//! push, pull               to and from a bucket or another disk
 //! ```
 //!
 //! Always true: a snapshot appears under its name whole or not at all; only what was proven counts (S03); the newest proven one is
@@ -23,9 +25,12 @@ mod list;
 mod manifest;
 mod proven;
 mod prune;
+mod pull;
+mod push;
 mod restore;
 mod retention;
 mod room;
+mod sealed;
 mod service;
 mod verify;
 
@@ -43,6 +48,8 @@ pub use drill::drill;
 pub use list::list;
 pub use manifest::{Manifest, Reason};
 pub use prune::prune;
+pub use pull::pull;
+pub use push::push;
 pub use restore::{Options as RestoreOptions, restore};
 pub use service::{Composed, Service};
 pub use verify::{Which, verify};
@@ -66,6 +73,11 @@ pub fn directory(settings: &Settings) -> PathBuf {
         false => &settings.state_dir,
     };
     base.join("snapshots")
+}
+
+/// Whether a text is named as a snapshot of ours.
+pub fn is_id(text: &str) -> bool {
+    manifest::made_at(text).is_some()
 }
 
 /// One snapshot's directory; a name that could lead elsewhere has none.
@@ -129,6 +141,10 @@ fn reader<'a>(deployment: Deployment<'a>, program: &'a Program) -> Result<Reader
         program,
         owner: owner(deployment, program)?,
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The snapshots that are there, the oldest first: names of directories that are finished.

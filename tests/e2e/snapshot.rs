@@ -2,7 +2,9 @@
 
 mod damage;
 mod host;
+mod remote;
 mod restore;
+mod sealed;
 
 use std::os::unix::fs::PermissionsExt as _;
 

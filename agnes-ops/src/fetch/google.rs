@@ -191,7 +191,27 @@ fn credentials_from(path: &Path) -> Result<Credentials, Refusal> {
 /// # Errors
 /// As [`credentials`], or when no token is given.
 pub(super) async fn access_token(environment: &Environment) -> Result<Secret, Refusal> {
-    let credentials = credentials(environment, None)?;
+    token(&credentials(environment, None)?).await
+}
+
+/// A bearer token for an endpoint; `None`: there are no credentials, and the endpoint is the operator's own.
+///
+/// # Errors
+/// As [`credentials`], or when no token is given.
+pub(super) async fn bearer(
+    environment: &Environment,
+    endpoint: Option<&Endpoint>,
+) -> Result<Option<Secret>, Refusal> {
+    let anonymous =
+        environment.credentials_file().is_none() && environment.metadata_url().is_none();
+    let credentials = credentials(environment, endpoint)?;
+    match anonymous {
+        true => Ok(None),
+        false => token(&credentials).await.map(Some),
+    }
+}
+
+async fn token(credentials: &Credentials) -> Result<Secret, Refusal> {
     let refused = || {
         Refusal::new(
             Reason::Forbidden,

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use agnes_config::FileOwner;
@@ -106,6 +106,50 @@ impl Host {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(at("remove")(error)),
         }
+    }
+
+    /// A file to read from its beginning.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    /// Makes a new file of what `fill` writes, durably; whatever it wrote when it fails is removed.
+    ///
+    /// # Errors
+    /// What the file system or `fill` says; also when the name is taken.
+    pub fn make_file<T>(
+        &self,
+        path: &Path,
+        mode: u32,
+        fill: impl FnOnce(&mut File) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let at = |operation: &'static str| {
+            move |source: io::Error| InstallError {
+                path: path.to_owned(),
+                operation,
+                source,
+            }
+        };
+        self.checkpoint(&format!("before making {}", path.display()));
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
+            .map_err(at("make"))?;
+        let filled = fill(&mut file).and_then(|filled| {
+            file.sync_all().map_err(at("fsync"))?;
+            sync_parent(path).map_err(at("fsync the directory of"))?;
+            Ok(filled)
+        });
+        if filled.is_err() {
+            let _ = fs::remove_file(path);
+        }
+        filled
     }
 
     /// SHA-256 of a file's bytes, in lower-case hexadecimal digits.

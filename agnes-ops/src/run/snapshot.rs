@@ -8,13 +8,13 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use agnes_config::Runtime;
+use agnes_config::{Remote, Runtime};
 
 use super::{Environment, server_program};
 use crate::deployment::Deployment;
-use crate::outcome::{Report, plain_lines};
+use crate::outcome::{Exit, Refusal, Report, plain_lines};
 use crate::snapshot::{self, Composed, RestoreOptions, Service, Surroundings, Which};
-use crate::{cli, signal, up};
+use crate::{cli, secrets, signal, up};
 
 /// The unit of a host without Docker.
 const UNIT: &str = "agnesd.service";
@@ -53,14 +53,30 @@ pub(super) fn run(
         cli::Snapshot::Restore {
             id,
             with_config,
+            with_secrets: _,
+            identity,
             yes,
             dry_run,
         } => {
+            let settle = || {
+                let options = secrets::EnsureOptions {
+                    dry_run: false,
+                    lookup: &lookup,
+                    memory: None,
+                };
+                let report = secrets::ensure(deployment, &options)?;
+                match report.refusal {
+                    None => Ok(()),
+                    Some(refusal) => anyhow::bail!("secrets ensure: {}", refusal.message),
+                }
+            };
             let consent = |told: &str| *yes || asked(told);
             let options = RestoreOptions {
                 id,
                 dry_run: *dry_run,
                 with_config: *with_config,
+                identity: identity.as_deref(),
+                settle: &settle,
                 consent: &consent,
                 lookup: &lookup,
             };
@@ -78,8 +94,43 @@ pub(super) fn run(
             };
             snapshot::restore(deployment, surroundings, service, &options)
         }
+        cli::Snapshot::Push { url, id } => match place(deployment, url.as_deref(), id.as_deref()) {
+            Ok((remote, id)) => snapshot::push(deployment, &remote, id.as_deref()),
+            Err(refusal) => Ok(Report::refused(Exit::Config, refusal)),
+        },
+        cli::Snapshot::Pull { url, id } => match place(deployment, url.as_deref(), id.as_deref()) {
+            Ok((remote, id)) => snapshot::pull(deployment, surroundings, &remote, id.as_deref()),
+            Err(refusal) => Ok(Report::refused(Exit::Config, refusal)),
+        },
         cli::Snapshot::Prune { dry_run } => snapshot::prune(deployment, *dry_run),
     }
+}
+
+/// The place and the snapshot that are meant; a snapshot's name may stand at the end of the URL.
+fn place(
+    deployment: Deployment<'_>,
+    url: Option<&str>,
+    id: Option<&str>,
+) -> Result<(Remote, Option<String>), Refusal> {
+    let wrong = |why: String| Refusal::new("malformed", format!("{why}; nothing was touched"));
+    let Some(url) = url else {
+        let configured = deployment.settings.snapshot.push_to.clone();
+        let what = "no URL was given, and snapshot.push_to is not set".to_owned();
+        return Ok((configured.ok_or_else(|| wrong(what))?, None));
+    };
+    let id = id.map(str::to_owned);
+    if !url.contains("://") && id.is_none() {
+        // the id alone
+        let (remote, _) = place(deployment, None, None)?;
+        return Ok((remote, Some(url.to_owned())));
+    }
+    let (place, named) = match url.trim_end_matches('/').rsplit_once('/') {
+        Some((place, last)) if id.is_none() && snapshot::is_id(last) => {
+            (place, Some(last.to_owned()))
+        }
+        _ => (url, id),
+    };
+    Ok((place.parse::<Remote>().map_err(wrong)?, named))
 }
 
 /// A person at a terminal has the last word; elsewhere whoever named the snapshot had it.

@@ -16,6 +16,9 @@ use crate::host::Host;
 /// Where it is in a snapshot.
 pub const DIRECTORY: &str = "config";
 
+/// The largest file that is taken for configuration, in bytes.
+const LARGEST: u64 = 16 << 20;
+
 /// What is copied, and what is not.
 pub struct Configuration {
     /// Path below the deployment's directory, and the bytes.
@@ -33,6 +36,15 @@ pub fn read(host: &Host, settings: &Settings) -> Result<Configuration> {
     let mut left_out = Vec::new();
     for path in paths(host, &settings.dir)? {
         let from = settings.dir.join(&path);
+        let size = host.size(&from);
+        let size = size.with_context(|| format!("{}: look at", from.display()))?;
+        if size.is_some_and(|size| size > LARGEST) {
+            left_out.push(LeftOut {
+                what: path.display().to_string(),
+                why: format!("it is larger than {} MiB", LARGEST >> 20),
+            });
+            continue;
+        }
         let bytes = host.read(&from);
         let bytes = bytes.with_context(|| format!("{}: read", from.display()))?;
         if let Some(bytes) = bytes {

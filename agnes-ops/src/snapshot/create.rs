@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agnes_config::Remote;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::json;
@@ -17,10 +18,13 @@ use time::format_description::well_known::Rfc3339;
 
 use super::manifest::{File, LeftOut, MANIFEST, Manifest, Reason, id};
 use super::proven::Ledger;
+use super::push::push;
+use super::sealed::{self, SEALED};
 use super::{MAKING, REMOVING, Surroundings, configuration, database, directory, room};
 use crate::database::{Exported, FILE, Figures};
 use crate::deployment::Deployment;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
+use crate::progress::Progress;
 use crate::served::{ControlSocket, NoAnswer};
 
 /// How long a snapshot that the server is making for somebody else is waited for.
@@ -122,6 +126,29 @@ pub fn create(
         .detail("made_by", manifest.made_by.clone())
         .detail("left_out", json!(manifest.left_out));
     report.steps = steps.into_vec();
+    match &deployment.settings.snapshot.push_to {
+        Some(remote) => pushed(deployment, remote, report, manifest),
+        None => Ok(report),
+    }
+}
+
+/// A snapshot that could not be pushed is there all the same.
+fn pushed(
+    deployment: Deployment<'_>,
+    remote: &Remote,
+    mut report: Report,
+    manifest: &Manifest,
+) -> Result<Report> {
+    let push = push(deployment, remote, Some(&manifest.id))?;
+    report.steps.extend(push.steps);
+    report = report.detail("pushed_to", remote.to_string());
+    if let Some(mut refusal) = push.refusal {
+        refusal.message = format!("{} was made; {}", manifest.id, refusal.message);
+        report.exit = push.exit;
+        report.refusal = Some(refusal);
+    } else {
+        report.text = format!("{}\n{}", report.text, push.text);
+    }
     Ok(report)
 }
 
@@ -320,6 +347,10 @@ fn asked(
 ) -> Result<serde_json::Value, NoAnswer> {
     let host = deployment.host;
     let begun = host.instant();
+    let path = directory(deployment.settings).join(format!("{name}.part/{FILE}"));
+    let size = host.size(&database(deployment.settings));
+    let size = size.ok().flatten().unwrap_or_default();
+    let _progress = Progress::of("snapshot", size).follows(path);
     loop {
         let made = socket.post_slowly("/v1/snapshot", &json!({"name": name}));
         let busy = matches!(made, Err(NoAnswer::Refused(409, _)));
@@ -403,7 +434,29 @@ fn complete(
         files.insert(name.display().to_string(), File { sha256, size });
     }
     let mut left_out = configuration.left_out;
-    left_out.extend(never());
+    let sealed = match settings.snapshot.age_recipients.is_empty() {
+        true => None,
+        false => sealed::seal(host, settings)?,
+    };
+    if let Some(sealed) = &sealed {
+        let to = making.join(SEALED);
+        host.install(&to, sealed, 0o600, None)
+            .map_err(anyhow::Error::from)?;
+        let sha256 = host.sha256(&to).context(SEALED)?;
+        let size = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
+        files.insert(SEALED.to_owned(), File { sha256, size });
+        // whole in there
+        left_out.retain(|one| !one.what.starts_with(".env"));
+    } else {
+        left_out.push(LeftOut {
+            what: "secrets".to_owned(),
+            why: "snapshot.age_recipient is not set".to_owned(),
+        });
+    }
+    left_out.push(LeftOut {
+        what: "the private key of TLS".to_owned(),
+        why: "it never leaves the host".to_owned(),
+    });
     let Figures {
         schema,
         engine,
@@ -428,19 +481,6 @@ fn complete(
     host.install(&making.join(MANIFEST), &bytes, 0o600, None)
         .map_err(anyhow::Error::from)?;
     Ok(manifest)
-}
-
-fn never() -> [LeftOut; 2] {
-    [
-        LeftOut {
-            what: "secrets".to_owned(),
-            why: "snapshot.age_recipient is not set".to_owned(),
-        },
-        LeftOut {
-            what: "the private key of TLS".to_owned(),
-            why: "it never leaves the host".to_owned(),
-        },
-    ]
 }
 
 /// It was counted and hashed from the copy by whoever made it.

@@ -326,11 +326,6 @@ fn container(room: &Path) -> String {
         &aws_lc_rs::digest::SHA256,
         room.to_string_lossy().as_bytes(),
     );
-    let hex: String = digest
-        .as_ref()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("agnes-drill-{hex}")
+    let hex = super::hex(digest.as_ref());
+    format!("agnes-drill-{}", hex.get(..12).unwrap_or(&hex))
 }

@@ -150,6 +150,14 @@ pub fn id(at: OffsetDateTime, reason: &Reason) -> String {
     format!("{}-{reason}", at.format(stamp).unwrap_or_default())
 }
 
+/// When an id says that it was made; `None`: it is not named as ours.
+pub fn made_at(id: &str) -> Option<OffsetDateTime> {
+    let stamp = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+    let (at, _) = id.split_once('-')?;
+    let at = time::PrimitiveDateTime::parse(at, stamp).ok()?;
+    Some(at.assume_utc())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +166,8 @@ mod tests {
     fn an_id_is_when_and_why() {
         let at = time::macros::datetime!(2026-11-26 07:08:09 UTC);
         assert_eq!(id(at, &Reason::of("daily")), "20261126T070809Z-daily");
+        assert_eq!(made_at("20261126T070809Z-daily"), Some(at));
+        assert_eq!(made_at("monday"), None);
         for wrong in ["", "-x", "Before", "a b", "../x", "ä", &"a".repeat(41)] {
             assert!(wrong.parse::<Reason>().is_err(), "{wrong}");
         }

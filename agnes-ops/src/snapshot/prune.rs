@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::create::sweep;
 use super::list::listed;
+use super::manifest::made_at;
 use super::proven::Ledger;
 use super::retention::{Aged, Rule, surplus};
 use super::{REMOVING, directory};
@@ -83,14 +84,6 @@ pub fn prune(deployment: Deployment<'_>, dry_run: bool) -> Result<Report> {
         .detail("kept", kept);
     report.steps = steps.into_vec();
     Ok(report)
-}
-
-/// When the name says that it was made.
-fn made_at(id: &str) -> Option<time::OffsetDateTime> {
-    let stamp = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
-    let (at, _) = id.split_once('-')?;
-    let at = time::PrimitiveDateTime::parse(at, stamp).ok()?;
-    Some(at.assume_utc())
 }
 
 /// What restores have put aside and could not keep as a snapshot.

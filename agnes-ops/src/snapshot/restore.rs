@@ -12,17 +12,22 @@ mod loss;
 mod steps;
 mod transaction;
 
+use std::path::Path;
+
 use agnes_config::Settings;
 use anyhow::Result;
 use serde_json::json;
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
+use self::configuration::Wanted;
 use self::loss::Loss;
 use self::steps::{Restore, Stopped};
 use self::transaction::{Phase, Transaction, journal};
 use super::create::sweep;
 use super::manifest::{Manifest, Reason, id as named};
 use super::room::enough;
+use super::sealed::{self, Pair, SEALED};
 use super::service::Service;
 use super::{Surroundings, database, directory, verify};
 use crate::database::FILE;
@@ -42,6 +47,10 @@ pub struct Options<'a> {
     pub dry_run: bool,
     /// Configuration too.
     pub with_config: bool,
+    /// Secrets too: the file that holds an identity of age.
+    pub identity: Option<&'a Path>,
+    /// Gives the secrets of `.env` to everybody who keeps them.
+    pub settle: &'a dyn Fn() -> Result<()>,
     /// The last word before anything is touched.
     pub consent: Consent<'a>,
     /// The environment, for the variables that `.env` may use.
@@ -77,6 +86,13 @@ pub fn restore(
     let Some(manifest) = examined.manifest else {
         anyhow::bail!("{}: has no manifest; nothing was touched", options.id);
     };
+    let secrets = match options.identity {
+        None => Vec::new(),
+        Some(identity) => match unsealed(deployment, &manifest, identity)? {
+            Ok(pairs) => pairs,
+            Err(refusal) => return Ok(refused(refusal)),
+        },
+    };
     if let Err(why) = enough(host, &settings.state_dir, 3, manifest.bytes())? {
         let message = format!("{why}; nothing was touched");
         return Ok(refused(Refusal::new("no-room", message)));
@@ -92,25 +108,59 @@ pub fn restore(
         let report = Report::ok(Outcome::Unchanged, "nothing was touched");
         return Ok(with_loss(report, &manifest, &loss));
     }
-    let configuration = match options.with_config {
-        true => configuration::of(deployment, &manifest)?,
-        false => Vec::new(),
+    let wanted = match options.with_config {
+        true => Wanted::read(deployment, &manifest)?,
+        false => Wanted::default(),
     };
+    let wanted = wanted.with_secrets(secrets);
     let transaction = Transaction {
         id: named(host.now(), &Reason::of("before-restore")),
         phase: Phase::Preparing,
         snapshot: manifest.id.clone(),
         ran,
-        configuration,
+        configuration: wanted.touched(deployment)?,
+        secrets: wanted.secrets,
         why: None,
     };
     let mut work = work(deployment, surroundings, service, options, transaction);
+    work.wanted = wanted;
     let stopped = work.forward(&manifest);
     let mut report = end(work, stopped);
     if !told.is_empty() && report.refusal.is_none() {
         report.text = format!("{told}\n{}", report.text);
     }
     Ok(with_loss(report, &manifest, &loss))
+}
+
+/// The secrets of a snapshot.
+fn unsealed(
+    deployment: Deployment<'_>,
+    manifest: &Manifest,
+    identity: &Path,
+) -> Result<Result<Vec<Pair>, Refusal>> {
+    let Deployment { host, settings, .. } = deployment;
+    let no = |reason: &str, what: String| {
+        let message = format!("{what}; nothing was touched");
+        Ok(Err(Refusal::new(reason, message)))
+    };
+    let sealed = host.read(&directory(settings).join(&manifest.id).join(SEALED))?;
+    let Some(sealed) = sealed else {
+        return no("no-secrets", format!("{}: holds no secrets", manifest.id));
+    };
+    let text = match host.read(identity) {
+        Ok(Some(bytes)) => Zeroizing::new(bytes),
+        Ok(None) => {
+            return no(
+                "no-identity",
+                format!("{}: is not there", identity.display()),
+            );
+        }
+        Err(why) => return no("no-identity", format!("{}: {why}", identity.display())),
+    };
+    match sealed::open(&sealed, &String::from_utf8_lossy(&text)) {
+        Ok(pairs) => Ok(Ok(pairs)),
+        Err(why) => no("not-decrypted", format!("{}: {why}", manifest.id)),
+    }
 }
 
 /// What another run left open comes first: a proven restore is tidied up, everything before that is undone.
@@ -153,6 +203,8 @@ fn work<'a>(
         surroundings,
         service,
         lookup: options.lookup,
+        settle: options.settle,
+        wanted: Wanted::default(),
         socket: ControlSocket::of(deployment.settings),
         journal: journal(deployment.settings),
         steps: Steps::begin(deployment.host.instant()),

@@ -1,83 +1,128 @@
 //! The configuration of a snapshot, put back on request.
 //!
-//! Always true: what was there is put aside first; `.env` keeps its secrets and unknown keys: only the settings that the snapshot
-//! has are written into it.
+//! Always true: what was there is put aside first; of `.env` only the keys that are wanted are written: settings, and secrets when
+//! a person has brought the identity.
 //!
 //! Does not: make anybody read it: the server does at its start, Compose at its next `up`.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use agnes_config::dotenv;
 use anyhow::{Context as _, Result};
+use zeroize::Zeroizing;
 
 use super::super::configuration::DIRECTORY;
 use super::super::directory;
 use super::super::manifest::Manifest;
+use super::super::sealed::Pair;
 use super::transaction::Transaction;
 use crate::deployment::Deployment;
 use crate::env_file::{EnvFile, Lookup};
 
 const ENV: &str = ".env";
 
-/// The files of the snapshot, and whether each is there now.
-///
-/// # Errors
-/// When one cannot be looked at.
-pub fn of(deployment: Deployment<'_>, manifest: &Manifest) -> Result<Vec<(PathBuf, bool)>> {
-    let mut found = Vec::new();
-    for name in manifest.files.keys() {
-        let Ok(path) = Path::new(name).strip_prefix(DIRECTORY) else {
-            continue;
-        };
-        let plain = path
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)));
-        anyhow::ensure!(plain, "{name}: is no path of a configuration");
-        let there = deployment.host.size(&deployment.settings.dir.join(path));
-        let there = there.with_context(|| format!("{}: look at", path.display()))?;
-        found.push((path.to_owned(), there.is_some()));
-    }
-    Ok(found)
+/// What is to be written.
+#[derive(Default)]
+pub struct Wanted {
+    /// Below the deployment's directory.
+    files: Vec<(PathBuf, Vec<u8>)>,
+    /// Into `.env`.
+    env: Vec<Pair>,
+    /// Some of those are secrets, which others keep too.
+    pub secrets: bool,
 }
 
-/// Puts what is there aside, and the snapshot's in its place.
+impl Wanted {
+    /// The configuration of a snapshot.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(deployment: Deployment<'_>, manifest: &Manifest) -> Result<Self> {
+        let Deployment { host, settings, .. } = deployment;
+        let from = directory(settings).join(&manifest.id);
+        let mut wanted = Self::default();
+        for name in manifest.files.keys() {
+            let Ok(path) = Path::new(name).strip_prefix(DIRECTORY) else {
+                continue;
+            };
+            let plain = path
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)));
+            anyhow::ensure!(plain, "{name}: is no path of a configuration");
+            let bytes = host.read(&from.join(name));
+            let bytes = bytes
+                .with_context(|| format!("{name}: read"))?
+                .unwrap_or_default();
+            if path == Path::new(ENV) {
+                let parsed = dotenv::parse(&bytes, &|_| None);
+                let entries = parsed.entries.into_iter();
+                wanted.env = entries
+                    .map(|entry| (entry.key, Zeroizing::new(entry.value)))
+                    .collect();
+            } else {
+                wanted.files.push((path.to_owned(), bytes));
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// With these secrets too.
+    pub fn with_secrets(mut self, pairs: Vec<Pair>) -> Self {
+        self.secrets |= !pairs.is_empty();
+        self.env.extend(pairs);
+        self
+    }
+
+    /// The files that are touched, and whether each is there now.
+    ///
+    /// # Errors
+    /// When one cannot be looked at.
+    pub fn touched(&self, deployment: Deployment<'_>) -> Result<Vec<(PathBuf, bool)>> {
+        let env = (!self.env.is_empty()).then(|| PathBuf::from(ENV));
+        let paths = self.files.iter().map(|(path, _)| path.clone()).chain(env);
+        let mut found = Vec::new();
+        for path in paths {
+            let there = deployment.host.size(&deployment.settings.dir.join(&path));
+            let there = there.with_context(|| format!("{}: look at", path.display()))?;
+            found.push((path, there.is_some()));
+        }
+        Ok(found)
+    }
+}
+
+/// Puts what is there aside, and what is wanted in its place.
 ///
 /// # Errors
 /// What the file system says; [`back`] leads back.
 pub fn exchange(
     deployment: Deployment<'_>,
     transaction: &Transaction,
+    wanted: &Wanted,
     lookup: Lookup<'_>,
 ) -> Result<()> {
     let Deployment { host, settings, .. } = deployment;
     let aside = transaction.replaced(settings).join(DIRECTORY);
-    let from = directory(settings)
-        .join(&transaction.snapshot)
-        .join(DIRECTORY);
     for (path, was_there) in &transaction.configuration {
-        let to = settings.dir.join(path);
-        let kept = aside.join(path);
+        let (to, kept) = (settings.dir.join(path), aside.join(path));
         for place in [kept.parent(), to.parent()].into_iter().flatten() {
             host.make_dir(place)?;
         }
-        let found = host.owner_and_mode(&to)?;
         if *was_there && host.size(&kept)?.is_none() {
             host.copy(&to, &kept, 0o600, None)?;
         }
-        let bytes = host.read(&from.join(path))?.unwrap_or_default();
-        if path == Path::new(ENV) {
-            let parsed = dotenv::parse(&bytes, lookup);
-            let pairs: Vec<(&str, &str)> = parsed
-                .entries
-                .iter()
-                .map(|entry| (entry.key.as_str(), entry.value.as_str()))
-                .collect();
-            EnvFile::read(host, &settings.dir, lookup)?.write(host, &pairs)?;
-            continue;
-        }
-        let (owner, mode) = found.map_or((None, 0o644), |(owner, mode)| (Some(owner), mode));
-        host.install(&to, &bytes, mode, owner)?;
     }
+    for (path, bytes) in &wanted.files {
+        let to = settings.dir.join(path);
+        let found = host.owner_and_mode(&to)?;
+        let (owner, mode) = found.map_or((None, 0o644), |(owner, mode)| (Some(owner), mode));
+        host.install(&to, bytes, mode, owner)?;
+    }
+    let pairs: Vec<(&str, &str)> = wanted
+        .env
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    EnvFile::read(host, &settings.dir, lookup)?.write(host, &pairs)?;
     Ok(())
 }
 

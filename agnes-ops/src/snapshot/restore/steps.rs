@@ -15,6 +15,7 @@ use super::super::manifest::Manifest;
 use super::super::room::Room;
 use super::super::service::Service;
 use super::super::{Surroundings, program, reader};
+use super::configuration::Wanted;
 use super::transaction::{Phase, Transaction};
 use super::{configuration, exchange, source};
 use crate::database::{FILE, Figures};
@@ -57,6 +58,9 @@ pub struct Restore<'a> {
     pub surroundings: Surroundings<'a>,
     pub service: &'a dyn Service,
     pub lookup: Lookup<'a>,
+    /// Gives the secrets of `.env` to everybody who keeps them.
+    pub settle: &'a dyn Fn() -> Result<()>,
+    pub wanted: Wanted,
     pub socket: ControlSocket,
     pub journal: Journal,
     pub steps: Steps,
@@ -152,7 +156,13 @@ impl Restore<'_> {
             host.make_dir(parent)?;
         }
         host.make_dir_as(&aside, 0o700, owner)?;
-        configuration::exchange(self.deployment, &self.transaction, self.lookup)?;
+        if !self.transaction.configuration.is_empty() {
+            let (wanted, lookup) = (&self.wanted, self.lookup);
+            configuration::exchange(self.deployment, &self.transaction, wanted, lookup)?;
+        }
+        if self.transaction.secrets {
+            (self.settle)()?;
+        }
         exchange::exchange(host, settings, &self.transaction)?;
         self.done("exchange the data");
         Ok(())
@@ -268,6 +278,9 @@ impl Restore<'_> {
             }
             exchange::back(host, settings, &self.transaction)?;
             configuration::back(self.deployment, &self.transaction)?;
+            if self.transaction.secrets {
+                (self.settle)()?;
+            }
             if self.transaction.ran {
                 self.service.start()?;
                 self.gate(None).map_err(|why| anyhow::anyhow!(why))?;

@@ -42,6 +42,9 @@ pub struct Transaction {
     pub ran: bool,
     /// Files of the configuration that are replaced too, below the deployment's directory; `true`: there was one before.
     pub configuration: Vec<(PathBuf, bool)>,
+    /// Secrets in `.env` are replaced too.
+    #[serde(default)]
+    pub secrets: bool,
     /// Why it is being undone.
     pub why: Option<String>,
 }
