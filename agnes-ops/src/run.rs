@@ -27,6 +27,9 @@ use crate::{config, download, stack, status, tls, up};
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// The record of `render compose`.
+const RENDERED: &str = "render-compose";
+
 /// What the process was started with.
 #[derive(Debug, Default)]
 pub struct Environment {
@@ -257,17 +260,9 @@ fn command(
         Command::Status => status::status(deployment, last_rotation.as_ref()),
         Command::Secrets(verb) => self::secrets::run(verb, environment, deployment),
         Command::Snapshot(verb) => snapshot::run(verb, environment, deployment),
-        Command::Upgrade(args) => upgrade::run(args, environment, deployment),
+        Command::Upgrade(args) => upgrade::run(args, environment, deployment, loaded),
         Command::Render(cli::Render::Compose { dry_run }) => {
-            let lookup = |name: &str| environment.get(name).map(str::to_owned);
-            let last = last_record(host, settings, "render-compose");
-            let options = stack::Options {
-                dry_run: *dry_run,
-                lookup: &lookup,
-                memory: last.as_ref().and_then(|record| record.get("memory")),
-                values: &loaded.values,
-            };
-            Ok(stack::render(host, settings, &options))
+            Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {
@@ -299,6 +294,24 @@ fn command(
             anyhow::bail!("{} was answered before", cli.command.name())
         }
     }
+}
+
+fn render_compose(
+    environment: &Environment,
+    deployment: Deployment<'_>,
+    loaded: &Loaded,
+    dry_run: bool,
+) -> Report {
+    let Deployment { host, settings, .. } = deployment;
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let last = last_record(host, settings, RENDERED);
+    let options = stack::Options {
+        dry_run,
+        lookup: &lookup,
+        memory: last.as_ref().and_then(|record| record.get("memory")),
+        values: &loaded.values,
+    };
+    stack::render(host, settings, &options)
 }
 
 fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Options {

@@ -6,6 +6,7 @@
 //! swap                     its steps, each with its undo; transaction: how far it is
 //! rehearse, gate           what the new version has to show, before and after
 //! ledger, hold, waiting    what keeps a version from being tried
+//! applied, drift           files and services that are not as they were applied
 //! ```
 //!
 //! Always true: what is compared are digests, the running one with the wanted one, at every look (U02); a registry that refuses
@@ -13,9 +14,11 @@
 //!
 //! Does not: know what is inside an image.
 
+mod applied;
 mod apply;
 mod check;
 mod containers;
+mod drift;
 mod gate;
 mod history;
 mod hold;

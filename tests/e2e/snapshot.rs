@@ -1,6 +1,7 @@
 //! `agnes-ops snapshot` beside a real server: what it makes, what it keeps, what it finds, and the way back.
 
 mod damage;
+mod faults;
 mod host;
 mod remote;
 mod restore;

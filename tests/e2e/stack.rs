@@ -13,6 +13,7 @@ use agnes_e2e::ports;
 use xtask::command;
 
 mod combinations;
+mod drift;
 mod render;
 mod rotation;
 mod snapshot;

@@ -4,15 +4,18 @@
 //!
 //! Does not: do any of it.
 
-use agnes_config::Wanted;
+use agnes_config::{Loaded, Wanted};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Environment, last_record, server_program};
+use super::{Environment, RENDERED, last_record, record, render_compose, server_program};
 use crate::cli;
 use crate::deployment::Deployment;
 use crate::outcome::Report;
 use crate::{snapshot, upgrade};
+
+/// `render compose`.
+type Render<'a> = &'a dyn Fn() -> anyhow::Result<Report>;
 
 /// Runs one of them.
 ///
@@ -22,6 +25,7 @@ pub(super) fn run(
     args: &cli::UpgradeArgs,
     environment: &Environment,
     deployment: Deployment<'_>,
+    loaded: &Loaded,
 ) -> anyhow::Result<Report> {
     let surroundings = upgrade::Surroundings {
         docker_host: environment.get("DOCKER_HOST"),
@@ -32,7 +36,19 @@ pub(super) fn run(
         program: &program,
         docker_host: surroundings.docker_host,
     };
-    let apply = |chosen| apply(chosen, environment, deployment, &surroundings, snapshots);
+    // as the command itself would, its record included
+    let render = || {
+        let report = render_compose(environment, deployment, loaded, false);
+        let Deployment { host, settings, .. } = deployment;
+        record(host, settings, "render compose", &report, 0)?;
+        Ok(report)
+    };
+    let ours = last_record(deployment.host, deployment.settings, RENDERED).is_some();
+    let render = ours.then_some(&render as &dyn Fn() -> anyhow::Result<Report>);
+    let apply = |chosen| {
+        let with = (render, snapshots);
+        apply(chosen, environment, deployment, &surroundings, with)
+    };
     let verb = match &args.verb {
         None => return apply(&args.apply),
         Some(verb) => verb,
@@ -45,12 +61,16 @@ pub(super) fn run(
                 dry_run: *dry_run,
                 to: None,
                 lookup: &lookup,
+                render,
                 snapshots,
                 last: None,
             };
             upgrade::rollback(deployment, &surroundings, &options)
         }
-        cli::Upgrade::Check => upgrade::check(deployment, &surroundings),
+        cli::Upgrade::Check => {
+            let lookup = |name: &str| environment.get(name).map(str::to_owned);
+            upgrade::check(deployment, &surroundings, &lookup)
+        }
         cli::Upgrade::History => upgrade::history(deployment),
         cli::Upgrade::Forgive { digest } => match digest.parse() {
             Ok(digest) => upgrade::forgive(deployment, &digest),
@@ -71,7 +91,7 @@ fn apply(
     environment: &Environment,
     deployment: Deployment<'_>,
     surroundings: &upgrade::Surroundings<'_>,
-    snapshots: snapshot::Surroundings<'_>,
+    (render, snapshots): (Option<Render<'_>>, snapshot::Surroundings<'_>),
 ) -> anyhow::Result<Report> {
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let last = last_record(deployment.host, deployment.settings, "upgrade");
@@ -87,6 +107,7 @@ fn apply(
                 false => Wanted::Tag(to.to_owned()),
             }),
         lookup: &lookup,
+        render,
         snapshots,
         last: last.map(OffsetDateTime::unix_timestamp),
     };

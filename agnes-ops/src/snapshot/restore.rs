@@ -228,6 +228,18 @@ fn end(mut work: Restore<'_>, stopped: Result<(), Stopped>) -> Report {
             let text = format!("{snapshot} is restored, {runs}{kept}");
             Report::ok(Outcome::Changed, text)
         }
+        // it serves, and has acknowledged writes: nothing goes back from here
+        Err(why) if work.transaction.phase == Phase::Proven => {
+            let aside = work.transaction.replaced(work.deployment.settings);
+            let message = format!(
+                "{snapshot} is restored and proven, and what was there is in {}; tidying up: {}; the next snapshot restore goes on",
+                aside.display(),
+                why.why
+            );
+            let mut report = refused(Refusal::new("not-tidied", message));
+            report.outcome = Outcome::Changed;
+            report
+        }
         Err(why) => match work.undo(&why) {
             Ok(touched) => {
                 let left = match touched {

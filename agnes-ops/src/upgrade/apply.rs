@@ -17,10 +17,10 @@ use super::containers::{Docker, pinned};
 use super::gate::Before;
 use super::history::Proof;
 use super::ledger::Ledger;
-use super::plan::{Decision, Seen, Waits, decide};
+use super::plan::{App, Decision, Seen, Waits, decide};
 use super::swap::{Failed, Stop, Swap};
 use super::transaction::{Phase, Release, Transaction, journal};
-use super::{SERVICE, Surroundings, observe, prune, waiting};
+use super::{SERVICE, Surroundings, drift, observe, prune, waiting};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::env_file::Lookup;
@@ -38,6 +38,8 @@ pub struct Options<'a> {
     pub to: Option<Wanted>,
     /// The environment, for the variables that `.env` may use.
     pub lookup: Lookup<'a>,
+    /// `render compose`, where the stack's files are ours.
+    pub render: Option<&'a dyn Fn() -> Result<Report>>,
     /// For the snapshot before it.
     pub snapshots: snapshot::Surroundings<'a>,
     /// When the last tick ended, in seconds since 1970.
@@ -76,8 +78,12 @@ pub fn apply(
     } = &decision
     else {
         let mut report = nothing_begun(deployment, &seen, &decision);
-        if matches!(decision, Decision::Unchanged(_)) && !options.dry_run {
+        if matches!(decision, Decision::Unchanged(_)) && seen.app == App::Runs {
             let engine = Engine::of(surroundings.docker_host)?;
+            report = drift(deployment, &engine, options, &seen, report)?;
+            if options.dry_run || report.refusal.is_some() {
+                return Ok(report);
+            }
             let removed = prune::prune(deployment, &engine)?;
             if removed > 0 {
                 report.outcome = Outcome::Changed;
@@ -127,6 +133,22 @@ pub fn apply(
     let tag = seen.reference.tag().map(str::to_owned);
     let releases = (old, release(&seen, to));
     begin(deployment, options, engine, releases, tag, false)
+}
+
+/// Files and services are a person's turn when upgrades are, and wait for a hold as upgrades do; a window is for versions.
+fn drift(
+    deployment: Deployment<'_>,
+    engine: &Engine,
+    options: &Options<'_>,
+    seen: &Seen,
+    report: Report,
+) -> Result<Report> {
+    if seen.mode == UpgradeMode::Auto && seen.hold.is_none() {
+        return drift::converge(deployment, engine, options, report);
+    }
+    let containers = engine.containers(&deployment.settings.dir)?;
+    let found = drift::found(deployment, &containers, options)?;
+    Ok(report.detail("drift", json!(found.unwrap_or_default())))
 }
 
 /// What is wanted, before it was pulled.
@@ -420,5 +442,8 @@ fn finished(swap: Swap<'_>, mut report: Report) -> Report {
         .unwrap_or_default();
     report.details.insert("ended_at".to_owned(), ended.into());
     report.steps = swap.steps.into_vec();
+    report
+        .details
+        .insert("steps".to_owned(), json!(report.steps));
     report
 }

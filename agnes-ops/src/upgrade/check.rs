@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::applied::{Applied, Drift};
 use super::plan::{App, Decision, Seen, Waits, decide};
 use super::{SERVICE, Surroundings, observe};
 use crate::deployment::Deployment;
+use crate::engine::Engine;
+use crate::env_file::Lookup;
 use crate::image::Digest;
 use crate::outcome::{Exit, Outcome, Refusal, Report};
 
@@ -20,7 +23,11 @@ use crate::outcome::{Exit, Outcome, Refusal, Report};
 ///
 /// # Errors
 /// When something cannot be looked at.
-pub fn check(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Result<Report> {
+pub fn check(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+    lookup: Lookup<'_>,
+) -> Result<Report> {
     if deployment.settings.runtime == Runtime::Process {
         let message = "AGNES_RUNTIME is process, which runs no image; nothing was touched";
         let refusal = Refusal::new("runtime-process", message);
@@ -29,7 +36,34 @@ pub fn check(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Res
     let seen = observe::look(deployment, surroundings, None)?;
     let decision = decide(&seen);
     let report = described(said(&seen, &decision), &seen, &decision);
-    Ok(findings(report, &seen))
+    let report = findings(report, &seen);
+    let drift = drift(deployment, surroundings, lookup)?;
+    Ok(with_drift(report, &drift))
+}
+
+fn drift(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+    lookup: Lookup<'_>,
+) -> Result<Vec<Drift>> {
+    let Deployment { host, settings, .. } = deployment;
+    let Some(applied) = Applied::read(host, settings)? else {
+        return Ok(Vec::new());
+    };
+    let containers = Engine::of(surroundings.docker_host)?.containers(&settings.dir)?;
+    let now = Applied::look(deployment, &containers, lookup)?;
+    Ok(applied.drift(&now))
+}
+
+fn with_drift(mut report: Report, drift: &[Drift]) -> Report {
+    if !drift.is_empty() {
+        let names: Vec<&str> = drift.iter().map(|one| one.what.as_str()).collect();
+        report.text = format!("{}\nnot as applied: {}", report.text, names.join(", "));
+        if report.exit == Exit::Ok {
+            report.exit = Exit::Drift;
+        }
+    }
+    report.detail("drift", json!(drift))
 }
 
 /// The same report with what was seen.

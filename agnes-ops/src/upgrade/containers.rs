@@ -124,6 +124,51 @@ impl<'a> Docker<'a> {
         self.run(&argv, CHANGE).map(drop)
     }
 
+    /// Brings every service to what the files say; an image that is not here is brought, none is built.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn up(&self) -> Result<(), String> {
+        let argv = [
+            "compose",
+            "up",
+            "--detach",
+            "--no-build",
+            "--pull",
+            "missing",
+        ];
+        self.run(&argv, PULL).map(drop)
+    }
+
+    /// Makes a service's container anew.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn recreate(&self, service: &str) -> Result<(), String> {
+        let argv = [
+            "compose",
+            "up",
+            "--detach",
+            "--no-deps",
+            "--no-build",
+            "--force-recreate",
+            "--pull",
+            "never",
+            "--",
+            service,
+        ];
+        self.run(&argv, CHANGE).map(drop)
+    }
+
+    /// Runs a program in a service's container.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn exec(&self, service: &str, argv: &[&str]) -> Result<(), String> {
+        let argv = [&["compose", "exec", "--no-TTY", service], argv].concat();
+        self.run(&argv, CALL).map(drop)
+    }
+
     /// Whether Compose accepts the files as they are.
     ///
     /// # Errors

@@ -63,6 +63,18 @@ impl Before {
     }
 }
 
+impl Before {
+    /// What must still be so when files were changed on purpose: every service runs.
+    pub fn services_alone(&self) -> Self {
+        Self {
+            services: self.services.clone(),
+            served: None,
+            mounts: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+}
+
 fn names<'a>(environment: impl Iterator<Item = &'a String>) -> Vec<String> {
     let names = environment.filter_map(|pair| pair.split_once('='));
     names.map(|(name, _)| name.to_owned()).collect()

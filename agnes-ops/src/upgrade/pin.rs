@@ -56,21 +56,32 @@ fn text(release: &Release) -> String {
     )
 }
 
+/// The files that Compose is given, below the deployment's directory.
+///
+/// # Errors
+/// When `.env` cannot be read.
+pub fn listed(host: &Host, dir: &Path, lookup: Lookup<'_>) -> Result<Vec<String>> {
+    let env_file = EnvFile::read(host, dir, lookup)?;
+    let files = files(env_file.value("COMPOSE_FILE"), |name| {
+        is_there(host, dir, name)
+    });
+    Ok(files)
+}
+
+fn files(listed: Option<&str>, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    if let Some(listed) = listed {
+        return listed.split(':').map(str::to_owned).collect();
+    }
+    let found = USUAL.iter().find(|(name, _)| is_there(name));
+    let (name, own) = found.copied().unwrap_or(("docker-compose.yml", OVERRIDE));
+    let own = Some(own).filter(|own| is_there(own));
+    let both = [Some(name), own].into_iter().flatten();
+    both.map(str::to_owned).collect()
+}
+
 /// `COMPOSE_FILE` with the pin in it: behind the shipped files, before a person's own.
 fn with_pin(listed: Option<&str>, is_there: impl Fn(&str) -> bool) -> String {
-    let mut files: Vec<String> = match listed {
-        Some(listed) => listed.split(':').map(str::to_owned).collect(),
-        None => {
-            let found = USUAL.iter().find(|(name, _)| is_there(name));
-            let (name, own) = found.copied().unwrap_or(("docker-compose.yml", OVERRIDE));
-            let own = Some(own).filter(|own| is_there(own));
-            [Some(name), own]
-                .into_iter()
-                .flatten()
-                .map(str::to_owned)
-                .collect()
-        }
-    };
+    let mut files = files(listed, is_there);
     files.retain(|file| file != PIN);
     let own = files.iter().position(|file| file.contains(".override."));
     files.insert(own.unwrap_or(files.len()), PIN.to_owned());

@@ -15,7 +15,7 @@ use super::gate::{Before, Gate, Passed};
 use super::history::Proof;
 use super::ledger::{Bad, Ledger};
 use super::transaction::{Phase, Release, Transaction};
-use super::{SERVICE, pin, preflight, prune, rehearse};
+use super::{SERVICE, applied, pin, preflight, prune, rehearse};
 use crate::database::FILE as DATABASE;
 use crate::deployment::Deployment;
 use crate::engine::Engine;
@@ -390,6 +390,7 @@ impl Swap<'_> {
         self.proof
             .write(host, settings, &self.transaction, "changed")?;
         host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
+        applied::swapped(self.deployment, &self.transaction.to.image_id)?;
         prune::later(host, settings)?;
         self.journal.close(host)?;
         self.done("commit");
@@ -481,6 +482,7 @@ impl Swap<'_> {
             Err(why) => anyhow::bail!("let jobs run again: {why}"),
         }
         host.remove_tree(&self.transaction.scratch(settings))?;
+        applied::swapped(self.deployment, &self.transaction.from.image_id)?;
         if self.transaction.bad
             && !self.transaction.back
             && let Some(digest) = self.transaction.to.digest.clone()

@@ -16,8 +16,8 @@ const EMAIL: &str = "admin@example.com";
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A stack that follows the tag `stable` of a registry of its own.
-struct Host {
-    stack: Stack,
+pub(super) struct Host {
+    pub(super) stack: Stack,
     _registry: Registry,
     repository: String,
     /// The digest that it was started with.
@@ -54,7 +54,7 @@ fn push(docker: &Docker, from: &str, name: &str, lines: &str) -> String {
 
 impl Host {
     /// Runs version 1; `more` is what stands in `[upgrade]`. `None` after saying `SKIP`.
-    fn up(more: &str) -> Option<Self> {
+    pub(super) fn up(more: &str) -> Option<Self> {
         let docker = Docker::get()?;
         let registry = Registry::start(Access::Open)?;
         let project = docker.project_image().unwrap()?;
@@ -86,7 +86,7 @@ impl Host {
         push(self.stack.docker, "agnes-test/agnes:test", &name, lines)
     }
 
-    fn upgrade(&self, verb: &[&str]) -> Ran {
+    pub(super) fn upgrade(&self, verb: &[&str]) -> Ran {
         self.stack.deployment.ops(&[&["upgrade"], verb].concat())
     }
 
@@ -108,6 +108,16 @@ impl Host {
             "{state}"
         );
         assert!(state.contains("\"writes\":\"open\""), "{state}");
+        self.clean();
+    }
+
+    /// The version that it was started with runs.
+    #[track_caller]
+    pub(super) fn runs_first(&self) {
+        super::until("the server answers", || {
+            super::socket(&self.stack, "/v1/state").contains(&self.first)
+                || super::socket(&self.stack, "/v1/state").contains("\"writes\":\"open\"")
+        });
         self.clean();
     }
 

@@ -75,8 +75,13 @@ impl Restore<'_> {
     }
 
     fn enter(&mut self, phase: Phase) -> Result<()> {
-        self.transaction.phase = phase;
-        self.journal.write(self.deployment.host, &self.transaction)
+        let next = Transaction {
+            phase,
+            ..self.transaction.clone()
+        };
+        self.journal.write(self.deployment.host, &next)?;
+        self.transaction = next;
+        Ok(())
     }
 
     /// Everything.
