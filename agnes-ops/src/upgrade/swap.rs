@@ -3,13 +3,18 @@
 //! Always true: until the old version is stopped it serves as ever; writes are held from before the stop until the version that
 //! serves has proven itself, so that no acknowledged write is lost by a way back (U16); the way back ends at the same gate.
 //!
-//! Does not: decide whether to upgrade.
+//! Does not: decide whether to upgrade, go back (`back` does).
+
+mod back;
+mod failure;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use self::failure::{At as _, failed, version_failed};
+pub use self::failure::{Failed, Stop};
 use super::containers::{Docker, kept_tag};
 use super::gate::{Before, Gate, Passed};
 use super::history::Proof;
@@ -23,65 +28,11 @@ use crate::env_file::Lookup;
 use crate::image::Digest;
 use crate::journal::Journal;
 use crate::outcome::Steps;
-use crate::served::{ControlSocket, NoAnswer};
+use crate::served::ControlSocket;
 use crate::snapshot::{self, Reason};
 
 /// What the engine keeps beside it.
 const WAL: &str = "system.duckdb.wal";
-
-/// Why a swap does not go on.
-#[derive(Debug)]
-pub enum Stop {
-    /// Something has to pass first: its reason, and a sentence.
-    Deferred(&'static str, String),
-    /// It failed.
-    Failed(Failed),
-}
-
-/// A step that failed.
-#[derive(Debug, Clone)]
-pub struct Failed {
-    /// Which step.
-    pub step: &'static str,
-    /// For programs.
-    pub reason: &'static str,
-    /// For people.
-    pub why: String,
-    /// The version is to blame.
-    pub bad: bool,
-}
-
-/// A failure of the host's, at a step.
-trait At<T> {
-    fn at(self, step: &'static str) -> Result<T, Stop>;
-}
-
-impl<T, E: Into<anyhow::Error>> At<T> for Result<T, E> {
-    fn at(self, step: &'static str) -> Result<T, Stop> {
-        self.map_err(|error| {
-            let error: anyhow::Error = error.into();
-            failed(step, "host-error", format!("{error:#}"))
-        })
-    }
-}
-
-fn failed(step: &'static str, reason: &'static str, why: impl Into<String>) -> Stop {
-    Stop::Failed(Failed {
-        step,
-        reason,
-        why: why.into(),
-        bad: false,
-    })
-}
-
-fn version_failed(step: &'static str, reason: &'static str, why: String) -> Stop {
-    Stop::Failed(Failed {
-        step,
-        reason,
-        why,
-        bad: true,
-    })
-}
 
 /// One swap at work.
 pub struct Swap<'a> {
@@ -408,93 +359,5 @@ impl Swap<'_> {
                 .replace_nanosecond(0)
                 .context("the clock")?,
         })
-    }
-
-    /// The way back, whatever was done.
-    ///
-    /// # Errors
-    /// When the way back fails too; the journal stays open.
-    pub fn undo(&mut self, failure: &Failed) -> Result<()> {
-        let reached = self.transaction.phase;
-        if reached != Phase::Undoing {
-            self.transaction.why = Some(format!("{}: {}", failure.step, failure.why));
-            self.transaction.bad = failure.bad;
-            if reached == Phase::Released {
-                // what was written since is acknowledged
-                self.transaction.restore_point = None;
-            }
-        }
-        if reached >= Phase::Stopping {
-            self.enter(Phase::Undoing)?;
-            self.back()?;
-            self.done(format!("put {} back", self.transaction.from.short()));
-        }
-        self.end_of_undo()
-    }
-
-    fn back(&mut self) -> Result<()> {
-        let Deployment { host, settings, .. } = self.deployment;
-        let from = self.transaction.from.clone();
-        self.pin(&from)?;
-        self.docker
-            .stop(SERVICE)
-            .map_err(|why| anyhow::anyhow!(why))?;
-        if let Some(sha256) = self.transaction.restore_point.clone() {
-            let directory = self.transaction.restore_point_dir(settings);
-            let kept = directory.join(DATABASE);
-            if host.size(&kept)?.is_some() {
-                anyhow::ensure!(
-                    host.sha256(&kept)? == sha256,
-                    "{}: is not what was copied; nothing was put back",
-                    kept.display()
-                );
-                let aside = directory.join("failed.duckdb");
-                if host.size(&aside)?.is_none() && host.size(&self.database())?.is_some() {
-                    host.move_file(&self.database(), &aside)?;
-                }
-                host.remove_file(&settings.state_dir.join(WAL))?;
-                host.move_file(&kept, &self.database())?;
-            }
-        }
-        self.docker
-            .start(SERVICE)
-            .map_err(|why| anyhow::anyhow!(why))?;
-        let first = self
-            .gate(&from, None)
-            .first()
-            .map_err(|why| anyhow::anyhow!(why))?;
-        self.gate(&from, None)
-            .stays(&first)
-            .map_err(|why| anyhow::anyhow!(why))?;
-        Ok(())
-    }
-
-    fn end_of_undo(&mut self) -> Result<()> {
-        let Deployment { host, settings, .. } = self.deployment;
-        if self.transaction.held_at_ms.is_some() {
-            let released = self.let_writes_go_on();
-            released.map_err(|why| anyhow::anyhow!("release writes: {why}"))?;
-        }
-        // a server that was not stopped takes no jobs yet
-        match self.socket.post("/v1/resume", &json!({})) {
-            // one that is not there takes them when it starts
-            Ok(_) | Err(NoAnswer::Nobody) => {}
-            Err(why) => anyhow::bail!("let jobs run again: {why}"),
-        }
-        host.remove_tree(&self.transaction.scratch(settings))?;
-        applied::swapped(self.deployment, &self.transaction.from.image_id)?;
-        if self.transaction.bad
-            && !self.transaction.back
-            && let Some(digest) = self.transaction.to.digest.clone()
-        {
-            let mut ledger = Ledger::read(host, settings)?;
-            let bad = self.bad(digest, self.transaction.why.as_deref().unwrap_or_default())?;
-            ledger.add(host, settings, bad)?;
-        }
-        self.proof
-            .write(host, settings, &self.transaction, "rolled-back")?;
-        host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
-        self.journal.close(host)?;
-        Ok(())
     }
 }
