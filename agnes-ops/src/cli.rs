@@ -315,6 +315,9 @@ pub enum Render {
         /// Say what would be done, and do nothing.
         #[arg(long)]
         dry_run: bool,
+        /// The parent process holds the deployment's lock, and waits for this one.
+        #[arg(long, hide = true)]
+        of_parent: bool,
     },
 }
 
@@ -406,12 +409,23 @@ impl Command {
         }
     }
 
+    /// Runs under its parent's lock.
+    pub fn is_of_parent(&self) -> bool {
+        matches!(
+            self,
+            Command::Render(Render::Compose {
+                of_parent: true,
+                ..
+            })
+        )
+    }
+
     /// Changes the host: takes the lock and leaves a status record.
     pub fn changes(&self) -> bool {
         match self {
             Command::Up { dry_run }
             | Command::Down { dry_run }
-            | Command::Render(Render::Compose { dry_run })
+            | Command::Render(Render::Compose { dry_run, .. })
             | Command::Secrets(Secrets::Ensure { dry_run } | Secrets::Rotate { dry_run, .. })
             | Command::Tls(
                 Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },

@@ -5,6 +5,7 @@
 //!
 //! Does not: know what a command does.
 
+mod record;
 mod secrets;
 mod snapshot;
 mod upgrade;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use agnes_config::{Loaded, Settings, load};
 use serde_json::Value;
 
+use self::record::{last_record, record};
 use crate::cli::{self, Cli, Command};
 use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
@@ -145,6 +147,7 @@ fn dispatch(
     if cli.command.changes() {
         match lock(host, dir, name) {
             Ok(lock) => *held = Some(lock),
+            Err(_) if cli.command.is_of_parent() && parent_holds(host, dir) => {}
             Err(refused) => return *refused,
         }
     }
@@ -200,6 +203,13 @@ fn no_directory(dir: &Path) -> Report {
         Exit::Config,
         Refusal::new("no-directory", message).hint(hint),
     )
+}
+
+/// Whether the process that has started this one holds the lock.
+fn parent_holds(host: &Host, dir: &Path) -> bool {
+    let holder = host.lock_holder(&dir.join(".lock")).ok().flatten();
+    let parent = format!("(pid {},", nix::unistd::getppid());
+    holder.is_some_and(|holder| holder.contains(&parent))
 }
 
 fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
@@ -261,7 +271,7 @@ fn command(
         Command::Secrets(verb) => self::secrets::run(verb, environment, deployment),
         Command::Snapshot(verb) => snapshot::run(verb, environment, deployment),
         Command::Upgrade(args) => upgrade::run(args, environment, deployment, loaded),
-        Command::Render(cli::Render::Compose { dry_run }) => {
+        Command::Render(cli::Render::Compose { dry_run, .. }) => {
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
         Command::Fetch(fetch) => download::download(deployment, fetch),
@@ -404,53 +414,6 @@ fn log_to_stderr(environment: &Environment, loaded: &Loaded) {
     } else {
         builder.try_init()
     };
-}
-
-/// The last record of a command.
-fn last_record(host: &Host, settings: &Settings, slug: &str) -> Option<Value> {
-    let bytes = host
-        .read(&settings.state_dir.join(format!("ops/status/{slug}.json")))
-        .ok()??;
-    serde_json::from_slice(&bytes).ok()
-}
-
-fn record(
-    host: &Host,
-    settings: &Settings,
-    name: &str,
-    report: &Report,
-    took_ms: u64,
-) -> anyhow::Result<()> {
-    let directory = settings.state_dir.join("ops/status");
-    host.make_dir(&directory)?;
-    host.sweep(&directory)?;
-    let slug = name.replace(' ', "-");
-    // a run that was deferred must not cover up what the run it gave way to is about to write
-    let file = if report.exit == Exit::Deferred {
-        format!("{slug}.deferred.json")
-    } else {
-        format!("{slug}.json")
-    };
-    let mut record = report.to_json(name, took_ms);
-    if let Value::Object(fields) = &mut record {
-        let now = host
-            .now()
-            .format(&time::format_description::well_known::Rfc3339)
-            .unwrap_or_default();
-        fields.insert("at".into(), now.into());
-        // a run that failed early knows nothing; what the run before it knew still holds
-        let kept = || last_record(host, settings, &slug)?.get("memory").cloned();
-        if let Some(memory) = report.memory.clone().or_else(kept) {
-            fields.insert("memory".into(), memory);
-        }
-    }
-    host.install(
-        &directory.join(file),
-        &serde_json::to_vec_pretty(&record)?,
-        0o644,
-        None,
-    )?;
-    Ok(())
 }
 
 /// The one printer of the contract's stdout.

@@ -4,6 +4,7 @@
 //! observe, plan            what a tick would do
 //! apply                    one tick
 //! swap                     its steps, each with its undo; transaction: how far it is
+//! host_files               what of the host comes with an image
 //! rehearse, gate           what the new version has to show, before and after
 //! ledger, hold, waiting    what keeps a version from being tried
 //! applied, drift           files and services that are not as they were applied
@@ -22,6 +23,7 @@ mod drift;
 mod gate;
 mod history;
 mod hold;
+mod host_files;
 mod ledger;
 mod login;
 mod observe;

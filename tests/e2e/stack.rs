@@ -14,6 +14,7 @@ use xtask::command;
 
 mod combinations;
 mod drift;
+mod host_files;
 mod render;
 mod rotation;
 mod snapshot;
@@ -59,7 +60,9 @@ impl Stack {
             ports::free_address(),
             ports::free_address(),
         );
+        // two runs of these tests may share a host
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let network = format!("10.{}.{network}", 64 + std::process::id() % 128);
         let (repository, tag) = image.rsplit_once(':').unwrap();
         let data = project.path().join("data");
         for directory in [&data, &data.join("state")] {
@@ -78,8 +81,8 @@ impl Stack {
             .with("AGNES_HTTPS_PUBLISH", https.to_string())
             .with("AGNES_HTTP_PUBLISH", http.to_string())
             .with("AGNES_APP_PUBLISH", plain.to_string())
-            .with("AGNES_SUBNET", format!("10.214.{network}.0/24"))
-            .with("AGNES_PROXY_ADDRESS", format!("10.214.{network}.254"))
+            .with("AGNES_SUBNET", format!("{network}.0/24"))
+            .with("AGNES_PROXY_ADDRESS", format!("{network}.254"))
             .with("COMPOSE_PROJECT_NAME", project_name(&project));
         for (key, value) in settings {
             deployment.set(key, *value);

@@ -68,7 +68,27 @@ impl Docker {
     /// # Errors
     /// The engine's, with the end of what the build said.
     pub fn derived_image(&self, from: &str, name: &str, lines: &str) -> Result<()> {
+        self.derived_image_with(from, name, lines, &[])
+    }
+
+    /// The same with programs in the build's context, for lines that copy them.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn derived_image_with(
+        &self,
+        from: &str,
+        name: &str,
+        lines: &str,
+        programs: &[(&str, &str)],
+    ) -> Result<()> {
         let context = tempfile::tempdir().context("build context")?;
+        for (program, text) in programs {
+            let path = context.path().join(program);
+            fs::write(&path, text).context("write a program")?;
+            let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&path, executable).context("make it executable")?;
+        }
         fs::write(
             context.path().join("Dockerfile"),
             format!("FROM {from}\n{lines}\n"),

@@ -108,6 +108,15 @@ impl Host {
         }
     }
 
+    /// Makes durable what other programs have written on the file system of a directory.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sync(&self, directory: &Path) -> io::Result<()> {
+        let open = File::open(directory)?;
+        Ok(nix::unistd::syncfs(&open)?)
+    }
+
     /// A file to read from its beginning.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::SERVICE;
 use super::pin::listed;
 use crate::deployment::Deployment;
-use crate::engine::Container;
+use crate::engine::{Container, Engine};
 use crate::env_file::Lookup;
 use crate::host::{Entry, Host};
 use crate::render::{OVERRIDE, PIN};
@@ -186,6 +186,16 @@ pub fn swapped(deployment: Deployment<'_>, image_id: &str) -> Result<()> {
         .images
         .insert(SERVICE.to_owned(), image_id.to_owned());
     applied.write(host, settings)
+}
+
+/// Everything is as it was applied; before the first tick that looks, nothing is kept.
+///
+/// # Errors
+/// When something cannot be looked at or written.
+pub fn all(deployment: Deployment<'_>, engine: &Engine, lookup: Lookup<'_>) -> Result<()> {
+    let Deployment { host, settings, .. } = deployment;
+    let containers = engine.containers(&settings.dir)?;
+    Applied::look(deployment, &containers, lookup)?.write(host, settings)
 }
 
 /// Every file below a directory.

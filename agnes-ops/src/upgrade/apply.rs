@@ -280,6 +280,8 @@ pub fn begin(
         started_at: now.unix_timestamp(),
         held_at_ms: None,
         held_ms: None,
+        host_files: None,
+        rendered: false,
         why: None,
         bad: false,
     };
@@ -318,6 +320,7 @@ fn swap<'a>(
         deployment,
         lookup: options.lookup,
         snapshots: options.snapshots,
+        render: options.render,
         engine,
         docker: Docker::new(host, &settings.dir),
         socket: ControlSocket::of(settings),

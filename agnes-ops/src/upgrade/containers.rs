@@ -46,10 +46,9 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn keep(&self, engine: &Engine, image_id: &str) -> Result<String, String> {
-        let name = kept_name(image_id);
         let tag = kept_tag(image_id);
         self.run(&["tag", image_id, &tag], CALL)?;
-        let container = format!("{KEPT}-{name}");
+        let container = kept_container(image_id);
         let is_there = || {
             engine
                 .has_container(&container)
@@ -83,7 +82,7 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn let_go(&self, engine: &Engine, release: &Release) -> Result<bool, String> {
-        let container = format!("{KEPT}-{}", kept_name(&release.image_id));
+        let container = kept_container(&release.image_id);
         let is_there = engine.has_container(&container);
         if !is_there.map_err(|why| format!("{why:#}"))? {
             return Ok(false);
@@ -94,6 +93,19 @@ impl<'a> Docker<'a> {
             self.run(&["image", "rm", &release.image], CALL)?;
         }
         Ok(true)
+    }
+
+    /// Copies a directory out of a container that need not run, to a name that is free; `false`: it has none of that name.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn copy_out(&self, container: &str, from: &str, to: &Path) -> Result<bool, String> {
+        let from = format!("{container}:{from}");
+        match self.run(&["cp", &from, &to.to_string_lossy()], CHANGE) {
+            Ok(_) => Ok(true),
+            Err(why) if why.contains("Could not find the file") => Ok(false),
+            Err(why) => Err(why),
+        }
     }
 
     /// Stops a service's container and leaves it.
@@ -207,6 +219,11 @@ impl<'a> Docker<'a> {
 /// The tag by which an image is kept.
 pub fn kept_tag(image_id: &str) -> String {
     format!("{KEPT}:{}", kept_name(image_id))
+}
+
+/// The container by which an image is kept.
+pub fn kept_container(image_id: &str) -> String {
+    format!("{KEPT}-{}", kept_name(image_id))
 }
 
 /// Twelve digits of an image's id.

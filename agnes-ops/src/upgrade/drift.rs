@@ -101,6 +101,20 @@ pub fn converge(
     Ok(report)
 }
 
+/// Every service as the files say, and the proxy with the files that it has mounted.
+///
+/// # Errors
+/// One clause.
+pub fn bring_up(docker: &Docker<'_>) -> Result<(), String> {
+    docker.up()?;
+    let argv = [&["caddy", "reload", "--force"], &CADDYFILE[..]].concat();
+    // a stack may have another proxy, or none: the gate looks at what is served
+    if let Err(why) = docker.exec(PROXY, &argv) {
+        tracing::warn!("reload the proxy: {why}");
+    }
+    Ok(())
+}
+
 struct Stopped {
     exit: Exit,
     reason: &'static str,

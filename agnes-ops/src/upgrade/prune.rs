@@ -11,7 +11,7 @@ use agnes_config::Settings;
 use anyhow::Result;
 
 use super::containers::Docker;
-use super::history;
+use super::{history, host_files};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::host::Host;
@@ -41,7 +41,13 @@ pub fn prune(deployment: Deployment<'_>, engine: &Engine) -> Result<usize> {
     let docker = Docker::new(host, &settings.dir);
     let keep = usize::try_from(settings.upgrade.keep_images)?;
     let mut removed = 0;
-    for release in history::releases(host, settings)?.iter().skip(keep) {
+    let releases = history::releases(host, settings)?;
+    let digests = releases.iter().take(keep);
+    let kept: Vec<String> = digests
+        .filter_map(|release| Some(release.digest.as_ref()?.short().to_owned()))
+        .collect();
+    host_files::let_go(host, &settings.dir, &kept)?;
+    for release in releases.iter().skip(keep) {
         match docker.let_go(engine, release) {
             Ok(true) => removed += 1,
             Ok(false) => {}

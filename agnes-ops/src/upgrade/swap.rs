@@ -20,14 +20,14 @@ use super::gate::{Before, Gate, Passed};
 use super::history::Proof;
 use super::ledger::{Bad, Ledger};
 use super::transaction::{Phase, Release, Transaction};
-use super::{SERVICE, applied, pin, preflight, prune, rehearse};
+use super::{SERVICE, applied, drift, host_files, pin, preflight, prune, rehearse};
 use crate::database::FILE as DATABASE;
 use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::env_file::Lookup;
 use crate::image::Digest;
 use crate::journal::Journal;
-use crate::outcome::Steps;
+use crate::outcome::{Report, Steps};
 use crate::served::ControlSocket;
 use crate::snapshot::{self, Reason};
 
@@ -39,6 +39,8 @@ pub struct Swap<'a> {
     pub deployment: Deployment<'a>,
     pub lookup: Lookup<'a>,
     pub snapshots: snapshot::Surroundings<'a>,
+    /// `render compose`, where the stack's files are ours.
+    pub render: Option<&'a dyn Fn() -> Result<Report>>,
     pub engine: Engine,
     pub docker: Docker<'a>,
     pub socket: ControlSocket,
@@ -109,6 +111,7 @@ impl Swap<'_> {
         }
         self.transaction.to = self.named(&self.transaction.to);
         self.done("keep both images");
+        self.stage_host_files()?;
         self.drain()?;
         let snapshot = self.snapshot()?;
         let rehearsed = rehearse::rehearse(self.deployment, &self.transaction, &snapshot)
@@ -175,8 +178,52 @@ impl Swap<'_> {
         self.restore_point()?;
 
         self.enter(Phase::Starting).at("journal")?;
+        self.flip_host_files()?;
         self.start(&self.transaction.to.clone(), "start")?;
         self.done(format!("start {}", self.transaction.to.short()));
+        self.others()?;
+        Ok(())
+    }
+
+    fn stage_host_files(&mut self) -> Result<(), Stop> {
+        let staged = host_files::stage(self.deployment, &self.docker, &self.transaction.to);
+        let staged = staged.map_err(|why| failed("host-files", "host-files-failed", why))?;
+        if let Some(files) = &staged {
+            self.steps.done(
+                format!("stage host files {}", files.to),
+                self.deployment.host.instant(),
+            );
+        }
+        self.transaction.host_files = staged;
+        self.write().at("journal")
+    }
+
+    fn flip_host_files(&mut self) -> Result<(), Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let Some(files) = self.transaction.host_files.clone() else {
+            return Ok(());
+        };
+        // known before the first of them changes, so that the way back renders too
+        self.transaction.rendered = self.render.is_some();
+        self.write().at("journal")?;
+        host_files::flip(host, &settings.dir, Some(&files.to)).at("host-files")?;
+        if self.render.is_some() {
+            let changed = host_files::render(host, &settings.dir, &files.to)
+                .map_err(|why| version_failed("host-files", "host-files-refused", why))?;
+            self.transaction.rendered = changed;
+            self.write().at("journal")?;
+        }
+        self.done(format!("host files {}", files.to));
+        Ok(())
+    }
+
+    /// The other services, where the stack's files are others now.
+    fn others(&mut self) -> Result<(), Stop> {
+        if self.transaction.rendered {
+            drift::bring_up(&self.docker)
+                .map_err(|why| version_failed("host-files", "start-failed", why))?;
+            self.done("docker compose up");
+        }
         Ok(())
     }
 
@@ -341,7 +388,10 @@ impl Swap<'_> {
         self.proof
             .write(host, settings, &self.transaction, "changed")?;
         host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
-        applied::swapped(self.deployment, &self.transaction.to.image_id)?;
+        match self.transaction.rendered {
+            true => applied::all(self.deployment, &self.engine, self.lookup)?,
+            false => applied::swapped(self.deployment, &self.transaction.to.image_id)?,
+        }
         prune::later(host, settings)?;
         self.journal.close(host)?;
         self.done("commit");

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use agnes_config::Settings;
 use serde::{Deserialize, Serialize};
 
+use super::host_files::HostFiles;
 use crate::image::Digest;
 use crate::journal::Journal;
 
@@ -77,6 +78,12 @@ pub struct Transaction {
     pub held_at_ms: Option<i64>,
     /// How long writes were held, once they are no more.
     pub held_ms: Option<i64>,
+    /// The host's files that come with the new version; `None`: it brings none.
+    #[serde(default)]
+    pub host_files: Option<HostFiles>,
+    /// They made the stack's files other ones.
+    #[serde(default)]
+    pub rendered: bool,
     /// Why it is being undone.
     pub why: Option<String>,
     /// The version itself is to blame, and goes into the ledger.

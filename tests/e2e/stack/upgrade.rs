@@ -21,11 +21,11 @@ pub(super) struct Host {
     _registry: Registry,
     repository: String,
     /// The digest that it was started with.
-    first: String,
+    pub(super) first: String,
 }
 
 /// An entrypoint of its own, which does `serve` for everything but `db`.
-fn entrypoint(serve: &str) -> String {
+pub(super) fn entrypoint(serve: &str) -> String {
     let script = format!("case $1 in db) exec /usr/lib/agnes/agnesd \"$@\";; *) {serve};; esac");
     let entrypoint = json!(["/bin/busybox", "sh", "-c", script, "sh"]);
     format!("ENTRYPOINT {entrypoint}\nCMD [\"serve\"]")
@@ -33,9 +33,21 @@ fn entrypoint(serve: &str) -> String {
 
 /// Images of one host are no other's, for tests share the engine.
 fn push(docker: &Docker, from: &str, name: &str, lines: &str) -> String {
+    push_with(docker, from, name, lines, &[])
+}
+
+fn push_with(
+    docker: &Docker,
+    from: &str,
+    name: &str,
+    lines: &str,
+    programs: &[(&str, &str)],
+) -> String {
     let host = name.split('/').next().unwrap();
     let lines = format!("LABEL host={host}\n{lines}");
-    docker.derived_image(from, name, &lines).unwrap();
+    docker
+        .derived_image_with(from, name, &lines, programs)
+        .unwrap();
     command::capture(&mut docker.command(["push", "--quiet", name])).unwrap();
     let inspect = [
         "image",
@@ -81,9 +93,16 @@ impl Host {
     }
 
     /// Publishes a version as `stable`; its digest.
-    fn publish(&self, lines: &str) -> String {
+    pub(super) fn publish(&self, lines: &str) -> String {
         let name = format!("{}:stable", self.repository);
         push(self.stack.docker, "agnes-test/agnes:test", &name, lines)
+    }
+
+    /// The same with a program that it brings for the host.
+    pub(super) fn publish_with(&self, lines: &str, program: &str) -> String {
+        let name = format!("{}:stable", self.repository);
+        let (docker, from) = (self.stack.docker, "agnes-test/agnes:test");
+        push_with(docker, from, &name, lines, &[("agnes-ops", program)])
     }
 
     pub(super) fn upgrade(&self, verb: &[&str]) -> Ran {
@@ -92,7 +111,7 @@ impl Host {
 
     /// The digest that runs, by the engine's word and by the server's.
     #[track_caller]
-    fn runs(&self, digest: &str) {
+    pub(super) fn runs(&self, digest: &str) {
         let app = self.stack.project.container("app").unwrap();
         let format = [
             "inspect",

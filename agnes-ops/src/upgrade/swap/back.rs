@@ -11,9 +11,9 @@ use super::failure::Failed;
 use super::{DATABASE, SERVICE, Swap, WAL};
 use crate::deployment::Deployment;
 use crate::served::NoAnswer;
-use crate::upgrade::applied;
 use crate::upgrade::ledger::Ledger;
 use crate::upgrade::transaction::Phase;
+use crate::upgrade::{applied, drift, host_files};
 
 impl Swap<'_> {
     /// The way back, whatever was done.
@@ -42,6 +42,7 @@ impl Swap<'_> {
         let Deployment { host, settings, .. } = self.deployment;
         let from = self.transaction.from.clone();
         self.pin(&from)?;
+        self.host_files_back()?;
         self.docker
             .stop(SERVICE)
             .map_err(|why| anyhow::anyhow!(why))?;
@@ -65,6 +66,9 @@ impl Swap<'_> {
         self.docker
             .start(SERVICE)
             .map_err(|why| anyhow::anyhow!(why))?;
+        if self.transaction.rendered {
+            drift::bring_up(&self.docker).map_err(|why| anyhow::anyhow!(why))?;
+        }
         let first = self
             .gate(&from, None)
             .first()
@@ -72,6 +76,31 @@ impl Swap<'_> {
         self.gate(&from, None)
             .stays(&first)
             .map_err(|why| anyhow::anyhow!(why))?;
+        Ok(())
+    }
+
+    /// The generation before, and the stack's files as its program renders them.
+    fn host_files_back(&self) -> Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let Some(files) = &self.transaction.host_files else {
+            return Ok(());
+        };
+        host_files::flip(host, &settings.dir, files.from.as_deref())?;
+        if !self.transaction.rendered {
+            return Ok(());
+        }
+        match (&files.from, self.render) {
+            (Some(from), _) => {
+                host_files::render(host, &settings.dir, from)
+                    .map_err(|why| anyhow::anyhow!(why))?;
+            }
+            (None, Some(render)) => {
+                if let Some(refusal) = render()?.refusal {
+                    anyhow::bail!("render compose: {}", refusal.message);
+                }
+            }
+            (None, None) => {}
+        }
         Ok(())
     }
 
@@ -88,7 +117,10 @@ impl Swap<'_> {
             Err(why) => anyhow::bail!("let jobs run again: {why}"),
         }
         host.remove_tree(&self.transaction.scratch(settings))?;
-        applied::swapped(self.deployment, &self.transaction.from.image_id)?;
+        match self.transaction.rendered {
+            true => applied::all(self.deployment, &self.engine, self.lookup)?,
+            false => applied::swapped(self.deployment, &self.transaction.from.image_id)?,
+        }
         if self.transaction.bad
             && !self.transaction.back
             && let Some(digest) = self.transaction.to.digest.clone()

@@ -1,0 +1,62 @@
+//! What each command last did, and what it wants to remember: `$STATE_DIR/ops/status/<command>.json`.
+//!
+//! Always true: written by every command that changes the host, whatever came of it; a deferred run covers up nothing.
+//!
+//! Does not: know what the memory means.
+
+use agnes_config::Settings;
+use serde_json::Value;
+
+use crate::host::Host;
+use crate::outcome::{Exit, Report};
+
+/// The last record of a command.
+pub(super) fn last_record(host: &Host, settings: &Settings, slug: &str) -> Option<Value> {
+    let bytes = host
+        .read(&settings.state_dir.join(format!("ops/status/{slug}.json")))
+        .ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Writes it.
+///
+/// # Errors
+/// When the host refuses.
+pub(super) fn record(
+    host: &Host,
+    settings: &Settings,
+    name: &str,
+    report: &Report,
+    took_ms: u64,
+) -> anyhow::Result<()> {
+    let directory = settings.state_dir.join("ops/status");
+    host.make_dir(&directory)?;
+    host.sweep(&directory)?;
+    let slug = name.replace(' ', "-");
+    // a run that was deferred must not cover up what the run it gave way to is about to write
+    let file = if report.exit == Exit::Deferred {
+        format!("{slug}.deferred.json")
+    } else {
+        format!("{slug}.json")
+    };
+    let mut record = report.to_json(name, took_ms);
+    if let Value::Object(fields) = &mut record {
+        let now = host
+            .now()
+            .format(&time::format_description::well_known::Rfc3339)
+            .unwrap_or_default();
+        fields.insert("at".into(), now.into());
+        // a run that failed early knows nothing; what the run before it knew still holds
+        let kept = || last_record(host, settings, &slug)?.get("memory").cloned();
+        if let Some(memory) = report.memory.clone().or_else(kept) {
+            fields.insert("memory".into(), memory);
+        }
+    }
+    host.install(
+        &directory.join(file),
+        &serde_json::to_vec_pretty(&record)?,
+        0o644,
+        None,
+    )?;
+    Ok(())
+}
