@@ -293,6 +293,14 @@ pub enum Upgrade {
     },
     /// Compare the digest that runs with the one that is wanted; change nothing. Exit 0 or 10.
     Check,
+    /// The plan in words: what runs, what is wanted, what waits, each step and its undo; change nothing.
+    Explain,
+    /// Pull what is wanted, and try it on a copy of the data; nothing that serves is touched.
+    Rehearse {
+        /// This tag or digest in place of the one that is followed.
+        #[arg(long, value_name = "TAG|DIGEST")]
+        to: Option<String>,
+    },
     /// Begin no upgrade until then, or until `unhold`.
     Hold {
         /// Until when, as 2026-11-26T18:00:00Z; without it until `unhold`.
@@ -386,6 +394,8 @@ impl Command {
             Command::Upgrade(args) => match &args.verb {
                 None | Some(Upgrade::Apply(_)) => "upgrade",
                 Some(Upgrade::Check) => "upgrade check",
+                Some(Upgrade::Explain) => "upgrade explain",
+                Some(Upgrade::Rehearse { .. }) => "upgrade rehearse",
                 Some(Upgrade::Hold { .. }) => "upgrade hold",
                 Some(Upgrade::Unhold) => "upgrade unhold",
                 Some(Upgrade::Rollback { .. }) => "upgrade rollback",
@@ -445,7 +455,7 @@ impl Command {
                 None => !args.apply.dry_run,
                 Some(Upgrade::Apply(apply)) => !apply.dry_run,
                 Some(Upgrade::Rollback { dry_run }) => !dry_run,
-                Some(Upgrade::Forgive { .. }) => true,
+                Some(Upgrade::Forgive { .. } | Upgrade::Rehearse { .. }) => true,
                 Some(_) => false,
             },
             _ => false,

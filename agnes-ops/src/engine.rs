@@ -156,6 +156,8 @@ struct Configured {
 #[serde(rename_all = "PascalCase")]
 struct ImageId {
     id: String,
+    #[serde(default)]
+    size: u64,
 }
 
 #[derive(Deserialize)]
@@ -247,6 +249,15 @@ impl Engine {
     pub fn image_id(&self, image: &str) -> Result<String> {
         let image: ImageId = self.get(&format!("/images/{image}/json"), &[])?;
         Ok(image.id)
+    }
+
+    /// What an image takes on disk, in bytes; layers that others share are counted too.
+    ///
+    /// # Errors
+    /// As [`Engine::image_id`].
+    pub fn image_size(&self, image: &str) -> Result<u64> {
+        let image: ImageId = self.get(&format!("/images/{image}/json"), &[])?;
+        Ok(image.size)
     }
 
     /// `NAME=value` that an image brings.

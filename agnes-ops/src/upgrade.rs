@@ -20,6 +20,8 @@ mod apply;
 mod check;
 mod containers;
 mod drift;
+mod expected;
+mod explain;
 mod gate;
 mod history;
 mod hold;
@@ -31,18 +33,23 @@ mod pin;
 mod plan;
 mod preflight;
 mod prune;
+mod rehearsal;
 mod rehearse;
+mod report;
 mod rollback;
+mod steps;
 mod swap;
 mod transaction;
 mod waiting;
 
 pub use apply::{Options, apply};
 pub use check::check;
+pub use explain::explain;
 pub use history::history;
 pub use hold::{hold, unhold};
 pub use ledger::forgive;
 pub use login::Home;
+pub use rehearsal::rehearse;
 pub use rollback::rollback;
 
 /// The service that is upgraded; all else of the stack comes with it.

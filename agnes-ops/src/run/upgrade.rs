@@ -71,6 +71,19 @@ pub(super) fn run(
             let lookup = |name: &str| environment.get(name).map(str::to_owned);
             upgrade::check(deployment, &surroundings, &lookup)
         }
+        cli::Upgrade::Explain => upgrade::explain(deployment, &surroundings),
+        cli::Upgrade::Rehearse { to } => {
+            let lookup = |name: &str| environment.get(name).map(str::to_owned);
+            let options = upgrade::Options {
+                dry_run: false,
+                to: to.as_deref().map(wanted),
+                lookup: &lookup,
+                render,
+                snapshots,
+                last: None,
+            };
+            upgrade::rehearse(deployment, &surroundings, &options)
+        }
         cli::Upgrade::History => upgrade::history(deployment),
         cli::Upgrade::Forgive { digest } => match digest.parse() {
             Ok(digest) => upgrade::forgive(deployment, &digest),
@@ -83,6 +96,13 @@ pub(super) fn run(
             upgrade::hold(deployment, why, by.unwrap_or("unknown"), *until)
         }
         cli::Upgrade::Unhold => upgrade::unhold(deployment),
+    }
+}
+
+fn wanted(to: &str) -> Wanted {
+    match to.starts_with("sha256:") {
+        true => Wanted::Digest(to.to_owned()),
+        false => Wanted::Tag(to.to_owned()),
     }
 }
 
@@ -99,13 +119,7 @@ fn apply(
     let last = last.and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
     let options = upgrade::Options {
         dry_run: chosen.dry_run,
-        to: chosen
-            .to
-            .as_deref()
-            .map(|to| match to.starts_with("sha256:") {
-                true => Wanted::Digest(to.to_owned()),
-                false => Wanted::Tag(to.to_owned()),
-            }),
+        to: chosen.to.as_deref().map(wanted),
         lookup: &lookup,
         render,
         snapshots,

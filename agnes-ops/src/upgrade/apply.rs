@@ -10,7 +10,6 @@ use agnes_config::{Runtime, UpgradeMode, Wanted};
 use anyhow::Result;
 use serde_json::json;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::check::{described, said};
 use super::containers::{Docker, pinned};
@@ -18,6 +17,8 @@ use super::gate::Before;
 use super::history::Proof;
 use super::ledger::Ledger;
 use super::plan::{App, Decision, Seen, Waits, decide};
+use super::report::end;
+use super::steps::planned;
 use super::swap::{Failed, Stop, Swap};
 use super::transaction::{Phase, Release, Transaction, journal};
 use super::{SERVICE, Surroundings, drift, observe, prune, waiting};
@@ -26,7 +27,7 @@ use crate::engine::Engine;
 use crate::env_file::Lookup;
 use crate::image::Digest;
 use crate::journal::Journal;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
 use crate::served::ControlSocket;
 use crate::snapshot;
 
@@ -113,22 +114,8 @@ pub fn apply(
         return Ok(described(planned(from, &to), &seen, &decision));
     }
     let engine = Engine::of(surroundings.docker_host)?;
-    let containers = engine.containers(&settings.dir)?;
-    let Some(app) = containers.iter().find(|one| one.service == SERVICE) else {
+    let Some(old) = running(deployment, &engine, &seen, from.as_ref())? else {
         return Ok(said(&seen, &Decision::NothingRuns));
-    };
-    let running = engine.inspect(&app.id)?;
-    let old = match from {
-        Some(digest) => pinned(seen.reference.repository.name(), digest),
-        // what was built here has no digest: a tag of ours holds it
-        None => Docker::new(host, &settings.dir)
-            .keep(&engine, &running.image_id)
-            .map_err(|why| anyhow::anyhow!("keep the running image: {why}; nothing was touched"))?,
-    };
-    let old = Release {
-        digest: from.clone(),
-        image: old,
-        image_id: running.image_id,
     };
     let tag = seen.reference.tag().map(str::to_owned);
     let releases = (old, release(&seen, to));
@@ -151,8 +138,38 @@ fn drift(
     Ok(report.detail("drift", json!(found.unwrap_or_default())))
 }
 
+/// What runs; `None`: it is gone.
+///
+/// # Errors
+/// When the engine does not answer, or does not keep it.
+pub fn running(
+    deployment: Deployment<'_>,
+    engine: &Engine,
+    seen: &Seen,
+    from: Option<&Digest>,
+) -> Result<Option<Release>> {
+    let Deployment { host, settings, .. } = deployment;
+    let containers = engine.containers(&settings.dir)?;
+    let Some(app) = containers.iter().find(|one| one.service == SERVICE) else {
+        return Ok(None);
+    };
+    let running = engine.inspect(&app.id)?;
+    let image = match from {
+        Some(digest) => pinned(seen.reference.repository.name(), digest),
+        // what was built here has no digest: a tag of ours holds it
+        None => Docker::new(host, &settings.dir)
+            .keep(engine, &running.image_id)
+            .map_err(|why| anyhow::anyhow!("keep the running image: {why}; nothing was touched"))?,
+    };
+    Ok(Some(Release {
+        digest: from.cloned(),
+        image,
+        image_id: running.image_id,
+    }))
+}
+
 /// What is wanted, before it was pulled.
-fn release(seen: &Seen, to: &Digest) -> Release {
+pub fn release(seen: &Seen, to: &Digest) -> Release {
     Release {
         digest: Some(to.clone()),
         image: pinned(seen.reference.repository.name(), to),
@@ -224,29 +241,6 @@ fn nothing_begun(deployment: Deployment<'_>, seen: &Seen, decision: &Decision) -
     described(report, seen, decision)
 }
 
-/// The steps in words.
-pub fn planned(from: &str, to: &Release) -> Report {
-    let steps = [
-        "preflight".to_owned(),
-        format!("pull {}", to.short()),
-        "keep both images".to_owned(),
-        "drain".to_owned(),
-        "snapshot".to_owned(),
-        "rehearse".to_owned(),
-        "hold writes".to_owned(),
-        format!("stop {from}"),
-        "copy the stopped database".to_owned(),
-        format!("start {}", to.short()),
-        "gate".to_owned(),
-        "release writes".to_owned(),
-        "commit".to_owned(),
-    ];
-    let text: Vec<String> = steps.iter().map(|step| format!("would {step}")).collect();
-    let mut report = Report::ok(Outcome::Unchanged, text.join("\n"));
-    report.steps = steps.into_iter().map(Step::planned).collect();
-    report
-}
-
 /// A new swap from the first of `releases` to the second, to its end.
 ///
 /// # Errors
@@ -268,22 +262,10 @@ pub fn begin(
     let now = host.now();
     let (from, to) = releases;
     let transaction = Transaction {
-        id: id(now, &to),
-        phase: Phase::Preparing,
-        from,
-        to,
         back,
         tag,
         container: app.id.clone(),
-        migrates: false,
-        restore_point: None,
-        started_at: now.unix_timestamp(),
-        held_at_ms: None,
-        held_ms: None,
-        host_files: None,
-        rendered: false,
-        why: None,
-        bad: false,
+        ..Transaction::new(id(now, &to), now.unix_timestamp(), from, to)
     };
     let journal = journal(&settings.state_dir);
     let mut swap = swap(
@@ -298,7 +280,8 @@ pub fn begin(
     end(swap, stopped)
 }
 
-fn id(now: OffsetDateTime, to: &Release) -> String {
+/// A swap's name.
+pub fn id(now: OffsetDateTime, to: &Release) -> String {
     let stamp = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     format!(
         "{}-{}",
@@ -307,7 +290,8 @@ fn id(now: OffsetDateTime, to: &Release) -> String {
     )
 }
 
-fn swap<'a>(
+/// A swap that has not begun, or that another run began.
+pub fn swap<'a>(
     deployment: Deployment<'a>,
     options: &Options<'a>,
     engine: Engine,
@@ -345,108 +329,4 @@ fn go_on(mut swap: Swap<'_>) -> Result<Report> {
         bad: false,
     };
     end(swap, Err(Stop::Failed(interrupted)))
-}
-
-fn end(mut swap: Swap<'_>, stopped: Result<(), Stop>) -> Result<Report> {
-    match stopped {
-        Ok(()) => committed(swap),
-        Err(Stop::Deferred(reason, message)) => deferred(swap, reason, message),
-        Err(Stop::Failed(failure)) => {
-            let undone = swap.undo(&failure);
-            Ok(taken_back(swap, &failure, undone))
-        }
-    }
-}
-
-fn committed(mut swap: Swap<'_>) -> Result<Report> {
-    swap.commit()?;
-    let deployment = swap.deployment;
-    waiting::forget(deployment.host, deployment.settings);
-    let to = &swap.transaction.to;
-    let held = swap.transaction.held_ms.unwrap_or_default();
-    let text = format!(
-        "{} runs and has passed its gate; writes were held {held} ms",
-        to.short()
-    );
-    Ok(finished(swap, Report::ok(Outcome::Changed, text)))
-}
-
-/// Something has to pass first; nothing that serves was changed.
-fn deferred(swap: Swap<'_>, reason: &'static str, message: String) -> Result<Report> {
-    let Deployment { host, settings, .. } = swap.deployment;
-    let digest = swap.transaction.to.digest.clone();
-    let overdue = waiting::overdue(host, settings, digest.as_ref())?;
-    let _ = swap.socket.post("/v1/resume", &json!({}));
-    swap.journal.close(host)?;
-    let report = match overdue {
-        None => Report::refused(Exit::Deferred, Refusal::new(reason, message)),
-        Some(secs) => {
-            let message = format!(
-                "{message}; it has waited {secs} s, longer than upgrade.defer_max: a person is needed"
-            );
-            Report::refused(Exit::Failed, Refusal::new(reason, message))
-        }
-    };
-    Ok(finished(swap, report))
-}
-
-fn taken_back(swap: Swap<'_>, failure: &Failed, undone: Result<()>) -> Report {
-    let short = swap.transaction.from.short().to_owned();
-    let said = format!("{}: {}", failure.step, failure.why);
-    let mut report = match undone {
-        Err(also) => {
-            let message = format!(
-                "{said}; and the way back failed: {also:#}; the journal stays open, and the next run tries the way back again"
-            );
-            let refusal = Refusal::new("way-back-failed", message)
-                .hint("docker compose ps; docker compose logs app");
-            let mut report = Report::refused(Exit::Degraded, refusal);
-            report.outcome = Outcome::Degraded;
-            report
-        }
-        Ok(()) => {
-            let left = match swap.transaction.phase {
-                Phase::Undoing => format!("{short} is back and has passed its gate"),
-                _ => format!("{short} was never stopped"),
-            };
-            let refusal = Refusal::new(failure.reason, format!("{said}; {left}"));
-            let mut report = Report::refused(Exit::Failed, refusal);
-            // what could not begin was not rolled back
-            let begun = swap.transaction.phase > Phase::Preparing || failure.bad;
-            if begun {
-                report.outcome = Outcome::RolledBack;
-            }
-            report
-        }
-    };
-    report = report.detail("failed_step", failure.step);
-    finished(swap, report)
-}
-
-fn finished(swap: Swap<'_>, mut report: Report) -> Report {
-    let transaction = &swap.transaction;
-    let image = |release: &Release| json!({"digest": release.digest, "tag": transaction.tag});
-    let ledger = Ledger::read(swap.deployment.host, swap.deployment.settings).unwrap_or_default();
-    for (key, value) in [
-        ("id", json!(transaction.id)),
-        ("from", image(&transaction.from)),
-        ("to", image(&transaction.to)),
-        ("held_ms", json!(transaction.held_ms)),
-        ("migrates", json!(transaction.migrates)),
-        ("ledger", json!(ledger.bad)),
-    ] {
-        report.details.insert(key.to_owned(), value);
-    }
-    let ended = swap
-        .deployment
-        .host
-        .now()
-        .format(&Rfc3339)
-        .unwrap_or_default();
-    report.details.insert("ended_at".to_owned(), ended.into());
-    report.steps = swap.steps.into_vec();
-    report
-        .details
-        .insert("steps".to_owned(), json!(report.steps));
-    report
 }

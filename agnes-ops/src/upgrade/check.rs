@@ -130,7 +130,8 @@ pub fn said(seen: &Seen, decision: &Decision) -> Report {
     }
 }
 
-fn words(waits: &Waits) -> String {
+/// Why an upgrade waits.
+pub fn words(waits: &Waits) -> String {
     match waits {
         Waits::OnHold(hold) => hold.sentence(),
         Waits::OutsideWindow(opens) => match opens.and_then(stamp) {
@@ -150,7 +151,7 @@ fn stamp(secs: i64) -> Option<String> {
 }
 
 /// Services that should run and do not are drift too, whatever the digests say (U12).
-fn findings(mut report: Report, seen: &Seen) -> Report {
+pub fn findings(mut report: Report, seen: &Seen) -> Report {
     let mut stopped = seen.stopped.clone();
     if let App::Stopped(state) = &seen.app {
         stopped.insert(0, (SERVICE.to_owned(), state.clone()));

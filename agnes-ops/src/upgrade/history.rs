@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::rehearse::Rehearsed;
 use super::transaction::{Release, Transaction};
-use crate::database::Migrated;
 use crate::deployment::Deployment;
 use crate::host::Host;
 use crate::outcome::{Outcome, Report};
@@ -25,7 +25,7 @@ pub struct Proof {
     /// The snapshot that was taken before.
     pub snapshot: Option<Manifest>,
     /// What the new version did to a copy.
-    pub rehearsed: Option<Migrated>,
+    pub rehearsed: Option<Rehearsed>,
     /// The last row of the audit log before the stop.
     pub head_before: Value,
     /// What passed the gate.
@@ -56,7 +56,7 @@ impl Proof {
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let rehearsed = self
             .rehearsed
-            .map(|one| json!({"schema_from": one.from, "schema_to": one.to}));
+            .map(|one| json!({"schema_from": one.migrated.from, "schema_to": one.migrated.to}));
         let proof = json!({
             "id": transaction.id,
             "outcome": outcome,
@@ -66,9 +66,11 @@ impl Proof {
             "started_at": stamp(started),
             "ended_at": stamp(host.now()),
             "back": transaction.back,
+            "rehearsal": transaction.rehearsal,
             "migrates": transaction.migrates,
             "held_ms": transaction.held_ms,
             "restore_point_sha256": transaction.restore_point,
+            "restore_point_ms": transaction.restore_point_ms,
             "why": transaction.why,
             "snapshot": self.snapshot,
             "rehearsed": rehearsed,
@@ -92,9 +94,7 @@ pub fn before(host: &Host, settings: &Settings, running: &str) -> Result<Option<
         let to: Option<Release> = entry
             .get("to")
             .and_then(|to| serde_json::from_value(to.clone()).ok());
-        if entry.get("outcome").and_then(Value::as_str) != Some("changed")
-            || to.is_none_or(|to| to.image_id != running)
-        {
+        if !is(&entry, "outcome", "changed") || to.is_none_or(|to| to.image_id != running) {
             continue;
         }
         if entry.get("back").and_then(Value::as_bool) == Some(true) {
@@ -107,28 +107,47 @@ pub fn before(host: &Host, settings: &Settings, running: &str) -> Result<Option<
     Ok(None)
 }
 
-/// The versions that ran or were tried, each once, the newest first.
+/// The versions that ran here and after them those that were only tried, each once, the newest first.
 ///
 /// # Errors
 /// When a proof cannot be read.
 pub fn releases(host: &Host, settings: &Settings) -> Result<Vec<Release>> {
-    let mut found: Vec<Release> = Vec::new();
+    let (mut ran, mut tried): (Vec<Release>, Vec<Release>) = Default::default();
     for entry in read(host, settings)? {
-        // what runs after it comes first: the new version, or the old one that was put back
-        let sides = match entry.get("outcome").and_then(Value::as_str) {
-            Some("changed") => ["to", "from"],
-            _ => ["from", "to"],
-        };
-        for side in sides {
-            let release = entry.get(side).cloned().unwrap_or_default();
-            if let Ok(release) = serde_json::from_value::<Release>(release)
-                && found.iter().all(|known| known.image_id != release.image_id)
-            {
-                found.push(release);
-            }
+        let changed = is(&entry, "outcome", "changed");
+        let release = |side| serde_json::from_value(entry.get(side).cloned().unwrap_or_default());
+        match (release("to"), changed) {
+            (Ok(to), true) => ran.push(to),
+            (Ok(to), false) => tried.push(to),
+            (Err(_), _) => {}
+        }
+        ran.extend(release("from").ok());
+    }
+    let mut found: Vec<Release> = Vec::new();
+    for release in ran.into_iter().chain(tried) {
+        if found.iter().all(|known| known.image_id != release.image_id) {
+            found.push(release);
         }
     }
     Ok(found)
+}
+
+/// What upgrades without a migration took from the hold to the release besides the copy, in milliseconds, the newest first.
+///
+/// # Errors
+/// When a proof cannot be read.
+pub fn changes_ms(host: &Host, settings: &Settings) -> Result<Vec<i64>> {
+    let measured = read(host, settings)?.into_iter().filter_map(|entry| {
+        let ms = |key| entry.get(key).and_then(Value::as_i64);
+        let plain = is(&entry, "outcome", "changed") && entry.get("migrates")? == false;
+        // a proof of an older version has the copy in its figure
+        plain.then(|| Some(ms("held_ms")? - ms("restore_point_ms").unwrap_or_default()))?
+    });
+    Ok(measured.collect())
+}
+
+fn is(entry: &Value, key: &str, wanted: &str) -> bool {
+    entry.get(key).and_then(Value::as_str) == Some(wanted)
 }
 
 fn read(host: &Host, settings: &Settings) -> Result<Vec<Value>> {
@@ -177,10 +196,14 @@ fn line(entry: &Value) -> String {
         "-" => String::new(),
         why => format!(": {why}"),
     };
+    let rehearsal = entry.get("rehearsal").and_then(Value::as_bool) == Some(true);
+    let what = match rehearsal {
+        true => "rehearsed".to_owned(),
+        false => text("/outcome"),
+    };
     format!(
-        "{}  {}  {} → {}{held}{why}",
+        "{}  {what}  {} → {}{held}{why}",
         text("/ended_at"),
-        text("/outcome"),
         short("/from/digest"),
         short("/to/digest")
     )

@@ -32,6 +32,35 @@ pub struct Missing {
     pub message: String,
 }
 
+/// Bytes of the file systems that an upgrade writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// For all copies of the database.
+    pub needed_bytes: u64,
+    /// On the fuller one.
+    pub free_bytes: u64,
+}
+
+/// Looks.
+///
+/// # Errors
+/// When a file system does not answer.
+pub fn disk(deployment: Deployment<'_>) -> anyhow::Result<Disk> {
+    let Deployment { host, settings, .. } = deployment;
+    let size = host.size(&settings.state_dir.join("system.duckdb"))?;
+    let state = host.room(&settings.state_dir)?.bytes;
+    let data = host.room(&settings.data_dir)?.bytes;
+    Ok(Disk {
+        needed_bytes: needed(size.unwrap_or_default()),
+        free_bytes: state.min(data),
+    })
+}
+
+/// For a database of this size.
+fn needed(size: u64) -> u64 {
+    size.saturating_mul(COPIES).saturating_add(SPARE)
+}
+
 /// Checks.
 ///
 /// # Errors
@@ -83,7 +112,7 @@ pub fn check(
     for directory in [&settings.state_dir, &settings.data_dir] {
         let room = deployment.host.room(directory);
         let room = room.map_err(|why| host_error(format!("{}: {why}", directory.display())))?;
-        let needed = size.saturating_mul(COPIES).saturating_add(SPARE);
+        let needed = needed(size);
         if room.bytes < needed || room.inodes < FILES {
             let message = format!(
                 "{}: {} MiB and {} files are free; the copies of the database need {} MiB and {FILES} files",

@@ -8,8 +8,9 @@
 use agnes_config::Runtime;
 use anyhow::Result;
 
-use super::apply::{Options, begin, finish_open, planned, runtime_process};
+use super::apply::{Options, begin, finish_open, runtime_process};
 use super::containers::kept_tag;
+use super::steps::planned;
 use super::transaction::Release;
 use super::{SERVICE, Surroundings};
 use super::{history, observe};

@@ -8,7 +8,7 @@
 mod back;
 mod failure;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use super::containers::{Docker, kept_tag};
 use super::gate::{Before, Gate, Passed};
 use super::history::Proof;
 use super::ledger::{Bad, Ledger};
+use super::rehearsal::elapsed_ms;
 use super::transaction::{Phase, Release, Transaction};
 use super::{SERVICE, applied, drift, host_files, pin, preflight, prune, rehearse};
 use crate::database::FILE as DATABASE;
@@ -92,6 +93,37 @@ impl Swap<'_> {
     }
 
     fn prepare(&mut self) -> Result<(), Stop> {
+        self.bring()?;
+        self.drain()?;
+        let snapshot = self.snapshot("upgrade")?;
+        self.try_on(&snapshot)
+    }
+
+    /// The new version is tried on a copy of the data, and nothing else is done; the snapshot's database.
+    ///
+    /// # Errors
+    /// [`Stop`]; nothing has to be undone.
+    pub fn rehearse(&mut self) -> Result<PathBuf, Stop> {
+        self.bring()?;
+        let snapshot = self.snapshot("rehearsal")?;
+        self.try_on(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// The end of a rehearsal, whatever came of it.
+    ///
+    /// # Errors
+    /// When the host refuses; the next run does it.
+    pub fn end_of_rehearsal(&mut self, why: Option<String>) -> Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        self.transaction.why = why;
+        self.proof
+            .write(host, settings, &self.transaction, "unchanged")?;
+        self.journal.close(host)
+    }
+
+    /// Both images on this host, and kept.
+    fn bring(&mut self) -> Result<(), Stop> {
         self.enter(Phase::Preparing).at("journal")?;
         preflight::check(self.deployment, &self.engine, &self.docker)
             .map_err(|why| failed("preflight", why.reason, why.message))?;
@@ -112,12 +144,14 @@ impl Swap<'_> {
         self.transaction.to = self.named(&self.transaction.to);
         self.done("keep both images");
         self.stage_host_files()?;
-        self.drain()?;
-        let snapshot = self.snapshot()?;
-        let rehearsed = rehearse::rehearse(self.deployment, &self.transaction, &snapshot)
+        Ok(())
+    }
+
+    fn try_on(&mut self, snapshot: &Path) -> Result<(), Stop> {
+        let rehearsed = rehearse::rehearse(self.deployment, &self.transaction, snapshot)
             .at("rehearse")?
             .map_err(|why| version_failed("rehearse", "rehearsal-failed", why))?;
-        self.transaction.migrates = rehearsed.from != rehearsed.to;
+        self.transaction.migrates = rehearsed.migrated.from != rehearsed.migrated.to;
         self.proof.rehearsed = Some(rehearsed);
         self.done("rehearse");
         Ok(())
@@ -148,8 +182,8 @@ impl Swap<'_> {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<PathBuf, Stop> {
-        let reason = Reason::of("upgrade");
+    fn snapshot(&mut self, reason: &'static str) -> Result<PathBuf, Stop> {
+        let reason = Reason::of(reason);
         let made = snapshot::make(self.deployment, self.snapshots, &reason)
             .map_err(|why| failed("snapshot", "snapshot-failed", why.why))?;
         self.done(format!("snapshot {}", made.manifest.id));
@@ -256,6 +290,7 @@ impl Swap<'_> {
 
     fn restore_point(&mut self) -> Result<(), Stop> {
         let Deployment { host, settings, .. } = self.deployment;
+        let begun = host.instant();
         let directory = self.transaction.restore_point_dir(settings);
         if let Some(parent) = directory.parent() {
             host.make_dir(parent).at("restore-point")?;
@@ -274,6 +309,7 @@ impl Swap<'_> {
                 "the copy is not the original",
             ));
         }
+        self.transaction.restore_point_ms = Some(elapsed_ms(begun));
         self.transaction.restore_point = Some(sha256);
         self.write().at("restore-point")?;
         self.done("copy the stopped database");

@@ -64,6 +64,9 @@ pub struct Transaction {
     pub to: Release,
     /// A person goes back: what is wanted is on this host, and what runs goes into the ledger.
     pub back: bool,
+    /// Nothing is swapped: the new version is only tried on a copy.
+    #[serde(default)]
+    pub rehearsal: bool,
     /// The tag that was followed.
     pub tag: Option<String>,
     /// Id of the old version's container.
@@ -72,6 +75,9 @@ pub struct Transaction {
     pub migrates: bool,
     /// The data had been copied when the old version had stopped: SHA-256 of the copy.
     pub restore_point: Option<String>,
+    /// How long that took, with the comparison.
+    #[serde(default)]
+    pub restore_point_ms: Option<i64>,
     /// Seconds since 1970.
     pub started_at: i64,
     /// Milliseconds since 1970; `None`: writes were not held yet.
@@ -91,6 +97,30 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// One that has done nothing yet.
+    pub fn new(id: String, started_at: i64, from: Release, to: Release) -> Self {
+        Self {
+            id,
+            phase: Phase::Preparing,
+            from,
+            to,
+            back: false,
+            rehearsal: false,
+            tag: None,
+            container: String::new(),
+            migrates: false,
+            restore_point: None,
+            restore_point_ms: None,
+            started_at,
+            held_at_ms: None,
+            held_ms: None,
+            host_files: None,
+            rendered: false,
+            why: None,
+            bad: false,
+        }
+    }
+
     /// Where the data of the old version is kept.
     pub fn restore_point_dir(&self, settings: &Settings) -> PathBuf {
         settings.state_dir.join("ops/restore-points").join(&self.id)

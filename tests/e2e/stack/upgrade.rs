@@ -10,6 +10,8 @@ use agnes_e2e::registry::{Access, Registry};
 use serde_json::{Value, json};
 use xtask::command;
 
+mod plan;
+
 use super::Stack;
 
 const EMAIL: &str = "admin@example.com";
@@ -241,7 +243,7 @@ fn u01_a_good_version_is_swapped_in_and_no_acknowledged_write_is_lost() {
     let second = host.publish("LABEL version=2");
     host.upgrade(&["check"]).exits(10);
     let planned = host.upgrade(&["--dry-run"]).exits(0);
-    assert_eq!(planned.json["steps"].as_array().unwrap().len(), 13);
+    assert_eq!(planned.json["steps"].as_array().unwrap().len(), 15);
     let done = host.writing(&token, "good", || host.upgrade(&[]));
     let done = done.exits(0).with_outcome("changed");
     assert_eq!(done.detail("from.digest"), host.first.as_str());

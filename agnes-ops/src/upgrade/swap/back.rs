@@ -129,8 +129,12 @@ impl Swap<'_> {
             let bad = self.bad(digest, self.transaction.why.as_deref().unwrap_or_default())?;
             ledger.add(host, settings, bad)?;
         }
+        let outcome = match self.transaction.rehearsal {
+            true => "unchanged",
+            false => "rolled-back",
+        };
         self.proof
-            .write(host, settings, &self.transaction, "rolled-back")?;
+            .write(host, settings, &self.transaction, outcome)?;
         host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
         self.journal.close(host)?;
         Ok(())
