@@ -365,6 +365,18 @@ pub enum Config {
     Check,
 }
 
+impl Snapshot {
+    /// Whether nothing is to be done.
+    pub fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Create { dry_run, .. }
+            | Self::Restore { dry_run, .. }
+            | Self::Prune { dry_run } => *dry_run,
+            _ => false,
+        }
+    }
+}
+
 impl Command {
     /// The command's name in reports, records and messages.
     pub fn name(&self) -> &'static str {

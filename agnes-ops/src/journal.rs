@@ -45,6 +45,16 @@ impl Journal {
             })
     }
 
+    /// Whether there is an open transaction, whatever it says.
+    ///
+    /// # Errors
+    /// When that cannot be seen.
+    pub fn is_open(&self, host: &Host) -> Result<bool> {
+        let size = host.size(&self.path);
+        let size = size.with_context(|| format!("{}: look at", self.path.display()))?;
+        Ok(size.is_some())
+    }
+
     /// Opens or advances the transaction.
     ///
     /// # Errors

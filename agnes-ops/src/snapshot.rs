@@ -50,7 +50,7 @@ pub use manifest::{Manifest, Reason};
 pub use prune::prune;
 pub use pull::pull;
 pub use push::push;
-pub use restore::{Options as RestoreOptions, restore};
+pub use restore::{Hands, Options as RestoreOptions, finish_open, restore};
 pub use service::{Composed, Service};
 pub use verify::{Which, verify};
 

@@ -4,7 +4,7 @@ mod damage;
 mod faults;
 mod host;
 mod remote;
-mod restore;
+pub(crate) mod restore;
 mod sealed;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -13,7 +13,7 @@ use agnes_config::{Remote, Runtime};
 use super::{Environment, server_program};
 use crate::deployment::Deployment;
 use crate::outcome::{Exit, Refusal, Report, plain_lines};
-use crate::snapshot::{self, Composed, RestoreOptions, Service, Surroundings, Which};
+use crate::snapshot::{self, Composed, Hands, RestoreOptions, Service, Surroundings, Which};
 use crate::{cli, secrets, signal, up};
 
 /// The unit of a host without Docker.
@@ -35,7 +35,17 @@ pub(super) fn run(
         program: &program,
         docker_host: environment.get("DOCKER_HOST"),
     };
-    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    // what was cut off comes first, whichever of us is next
+    let changes = !matches!(
+        verb,
+        cli::Snapshot::List | cli::Snapshot::Verify { .. } | cli::Snapshot::Restore { .. }
+    );
+    if changes
+        && !verb.is_dry_run()
+        && let Some(report) = finish_restore(environment, deployment, false)?
+    {
+        return Ok(report);
+    }
     match verb {
         cli::Snapshot::Create { reason, dry_run } => {
             snapshot::create(deployment, surroundings, reason, *dry_run)
@@ -58,41 +68,18 @@ pub(super) fn run(
             yes,
             dry_run,
         } => {
-            let settle = || {
-                let options = secrets::EnsureOptions {
-                    dry_run: false,
-                    lookup: &lookup,
-                    memory: None,
-                };
-                let report = secrets::ensure(deployment, &options)?;
-                match report.refusal {
-                    None => Ok(()),
-                    Some(refusal) => anyhow::bail!("secrets ensure: {}", refusal.message),
-                }
-            };
             let consent = |told: &str| *yes || asked(told);
-            let options = RestoreOptions {
-                id,
-                dry_run: *dry_run,
-                with_config: *with_config,
-                identity: identity.as_deref(),
-                settle: &settle,
-                consent: &consent,
-                lookup: &lookup,
-            };
-            let composed = Composed {
-                deployment,
-                surroundings,
-            };
-            let process = Process {
-                deployment,
-                program: &program,
-            };
-            let service: &dyn Service = match deployment.settings.runtime {
-                Runtime::Compose => &composed,
-                Runtime::Process => &process,
-            };
-            snapshot::restore(deployment, surroundings, service, &options)
+            with_hands(environment, deployment, surroundings, |hands| {
+                let options = RestoreOptions {
+                    id,
+                    dry_run: *dry_run,
+                    with_config: *with_config,
+                    identity: identity.as_deref(),
+                    consent: &consent,
+                    hands,
+                };
+                snapshot::restore(deployment, surroundings, &options)
+            })
         }
         cli::Snapshot::Push { url, id } => match place(deployment, url.as_deref(), id.as_deref()) {
             Ok((remote, id)) => snapshot::push(deployment, &remote, id.as_deref()),
@@ -104,6 +91,63 @@ pub(super) fn run(
         },
         cli::Snapshot::Prune { dry_run } => snapshot::prune(deployment, *dry_run),
     }
+}
+
+/// What a restore that was cut off has left; `None`: nothing is left of it.
+///
+/// # Errors
+/// When its journal cannot be read.
+pub(super) fn finish_restore(
+    environment: &Environment,
+    deployment: Deployment<'_>,
+    dry_run: bool,
+) -> anyhow::Result<Option<Report>> {
+    let program = server_program(environment);
+    let surroundings = Surroundings {
+        program: &program,
+        docker_host: environment.get("DOCKER_HOST"),
+    };
+    with_hands(environment, deployment, surroundings, |hands| {
+        snapshot::finish_open(deployment, surroundings, hands, dry_run)
+    })
+}
+
+fn with_hands<T>(
+    environment: &Environment,
+    deployment: Deployment<'_>,
+    surroundings: Surroundings<'_>,
+    work: impl FnOnce(Hands<'_>) -> T,
+) -> T {
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let settle = || {
+        let options = secrets::EnsureOptions {
+            dry_run: false,
+            lookup: &lookup,
+            memory: None,
+        };
+        let report = secrets::ensure(deployment, &options)?;
+        match report.refusal {
+            None => Ok(()),
+            Some(refusal) => anyhow::bail!("secrets ensure: {}", refusal.message),
+        }
+    };
+    let composed = Composed {
+        deployment,
+        surroundings,
+    };
+    let process = Process {
+        deployment,
+        program: surroundings.program,
+    };
+    let service: &dyn Service = match deployment.settings.runtime {
+        Runtime::Compose => &composed,
+        Runtime::Process => &process,
+    };
+    work(Hands {
+        service,
+        settle: &settle,
+        lookup: &lookup,
+    })
 }
 
 /// The place and the snapshot that are meant; a snapshot's name may stand at the end of the URL.

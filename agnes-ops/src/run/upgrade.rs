@@ -8,14 +8,12 @@ use agnes_config::{Loaded, Wanted};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::snapshot::finish_restore;
 use super::{Environment, RENDERED, last_record, record, render_compose, server_program};
 use crate::cli;
 use crate::deployment::Deployment;
 use crate::outcome::Report;
 use crate::{snapshot, upgrade};
-
-/// `render compose`.
-type Render<'a> = &'a dyn Fn() -> anyhow::Result<Report>;
 
 /// Runs one of them.
 ///
@@ -45,9 +43,25 @@ pub(super) fn run(
     };
     let ours = last_record(deployment.host, deployment.settings, RENDERED).is_some();
     let render = ours.then_some(&render as &dyn Fn() -> anyhow::Result<Report>);
-    let apply = |chosen| {
-        let with = (render, snapshots);
-        apply(chosen, environment, deployment, &surroundings, with)
+    let restore = || finish_restore(environment, deployment, false);
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let options = upgrade::Options {
+        dry_run: false,
+        to: None,
+        lookup: &lookup,
+        render,
+        restore: &restore,
+        snapshots,
+        last: None,
+    };
+    let apply = |chosen: &cli::UpgradeApply| {
+        let options = upgrade::Options {
+            dry_run: chosen.dry_run,
+            to: chosen.to.as_deref().map(wanted),
+            last: last_tick(deployment),
+            ..options.clone()
+        };
+        upgrade::apply(deployment, &surroundings, &options)
     };
     let verb = match &args.verb {
         None => return apply(&args.apply),
@@ -56,31 +70,18 @@ pub(super) fn run(
     match verb {
         cli::Upgrade::Apply(chosen) => apply(chosen),
         cli::Upgrade::Rollback { dry_run } => {
-            let lookup = |name: &str| environment.get(name).map(str::to_owned);
             let options = upgrade::Options {
                 dry_run: *dry_run,
-                to: None,
-                lookup: &lookup,
-                render,
-                snapshots,
-                last: None,
+                ..options.clone()
             };
             upgrade::rollback(deployment, &surroundings, &options)
         }
-        cli::Upgrade::Check => {
-            let lookup = |name: &str| environment.get(name).map(str::to_owned);
-            upgrade::check(deployment, &surroundings, &lookup)
-        }
+        cli::Upgrade::Check => upgrade::check(deployment, &surroundings, &lookup),
         cli::Upgrade::Explain => upgrade::explain(deployment, &surroundings),
         cli::Upgrade::Rehearse { to } => {
-            let lookup = |name: &str| environment.get(name).map(str::to_owned);
             let options = upgrade::Options {
-                dry_run: false,
                 to: to.as_deref().map(wanted),
-                lookup: &lookup,
-                render,
-                snapshots,
-                last: None,
+                ..options.clone()
             };
             upgrade::rehearse(deployment, &surroundings, &options)
         }
@@ -106,24 +107,9 @@ fn wanted(to: &str) -> Wanted {
     }
 }
 
-fn apply(
-    chosen: &cli::UpgradeApply,
-    environment: &Environment,
-    deployment: Deployment<'_>,
-    surroundings: &upgrade::Surroundings<'_>,
-    (render, snapshots): (Option<Render<'_>>, snapshot::Surroundings<'_>),
-) -> anyhow::Result<Report> {
-    let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    let last = last_record(deployment.host, deployment.settings, "upgrade");
-    let last = last.as_ref().and_then(|record| record.get("at")?.as_str());
-    let last = last.and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
-    let options = upgrade::Options {
-        dry_run: chosen.dry_run,
-        to: chosen.to.as_deref().map(wanted),
-        lookup: &lookup,
-        render,
-        snapshots,
-        last: last.map(OffsetDateTime::unix_timestamp),
-    };
-    upgrade::apply(deployment, surroundings, &options)
+/// When the last tick ended, in seconds since 1970.
+fn last_tick(deployment: Deployment<'_>) -> Option<i64> {
+    let last = last_record(deployment.host, deployment.settings, "upgrade")?;
+    let at = OffsetDateTime::parse(last.get("at")?.as_str()?, &Rfc3339).ok()?;
+    Some(at.unix_timestamp())
 }

@@ -33,6 +33,7 @@ use super::{Surroundings, database, directory, verify};
 use crate::database::FILE;
 use crate::deployment::Deployment;
 use crate::env_file::Lookup;
+use crate::journal::Journal;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::served::ControlSocket;
 
@@ -49,10 +50,19 @@ pub struct Options<'a> {
     pub with_config: bool,
     /// Secrets too: the file that holds an identity of age.
     pub identity: Option<&'a Path>,
-    /// Gives the secrets of `.env` to everybody who keeps them.
-    pub settle: &'a dyn Fn() -> Result<()>,
     /// The last word before anything is touched.
     pub consent: Consent<'a>,
+    /// What it works with.
+    pub hands: Hands<'a>,
+}
+
+/// What a restore needs of others.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    /// Starts and stops the server.
+    pub service: &'a dyn Service,
+    /// Gives the secrets of `.env` to everybody who keeps them.
+    pub settle: &'a dyn Fn() -> Result<()>,
     /// The environment, for the variables that `.env` may use.
     pub lookup: Lookup<'a>,
 }
@@ -64,15 +74,19 @@ pub struct Options<'a> {
 pub fn restore(
     deployment: Deployment<'_>,
     surroundings: Surroundings<'_>,
-    service: &dyn Service,
     options: &Options<'_>,
 ) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     if !options.dry_run {
         sweep(deployment)?;
     }
-    if let Some(report) = finish_open(deployment, surroundings, service, options)? {
+    if let Some(report) = finish_open(deployment, surroundings, options.hands, options.dry_run)? {
         return Ok(report);
+    }
+    if Journal::new(&settings.state_dir, "upgrade").is_open(host)? {
+        let message = "an upgrade was cut off, and comes first; nothing was touched";
+        let refusal = Refusal::new("upgrade-open", message).hint("agnes-ops upgrade");
+        return Ok(refused(refusal));
     }
     let examined = match verify::examine(deployment, surroundings, options.id, "verify")? {
         Ok(examined) => examined,
@@ -97,7 +111,7 @@ pub fn restore(
         let message = format!("{why}; nothing was touched");
         return Ok(refused(Refusal::new("no-room", message)));
     }
-    let ran = service.runs()?;
+    let ran = options.hands.service.runs()?;
     let loss = loss::survey(deployment, surroundings, &manifest)?;
     let told = loss.text(&manifest);
     if options.dry_run {
@@ -122,7 +136,7 @@ pub fn restore(
         secrets: wanted.secrets,
         why: None,
     };
-    let mut work = work(deployment, surroundings, service, options, transaction);
+    let mut work = work(deployment, surroundings, options.hands, transaction);
     work.wanted = wanted;
     let stopped = work.forward(&manifest);
     let mut report = end(work, stopped);
@@ -170,19 +184,19 @@ fn unsealed(
 pub fn finish_open(
     deployment: Deployment<'_>,
     surroundings: Surroundings<'_>,
-    service: &dyn Service,
-    options: &Options<'_>,
+    hands: Hands<'_>,
+    dry_run: bool,
 ) -> Result<Option<Report>> {
     let Some(open) = journal(deployment.settings).read::<Transaction>(deployment.host)? else {
         return Ok(None);
     };
-    if options.dry_run {
+    if dry_run {
         let text = format!("would finish or undo {}, which was cut off", open.id);
         return Ok(Some(Report::ok(Outcome::Unchanged, text)));
     }
     let untouched = open.phase < Phase::Exchanging;
     let proven = open.phase == Phase::Proven;
-    let mut work = work(deployment, surroundings, service, options, open);
+    let mut work = work(deployment, surroundings, hands, open);
     let stopped = match proven {
         true => work.tidy(),
         false => Err(Stopped::new("interrupted", "another run was cut off")),
@@ -194,16 +208,13 @@ pub fn finish_open(
 fn work<'a>(
     deployment: Deployment<'a>,
     surroundings: Surroundings<'a>,
-    service: &'a dyn Service,
-    options: &Options<'a>,
+    hands: Hands<'a>,
     transaction: Transaction,
 ) -> Restore<'a> {
     Restore {
         deployment,
         surroundings,
-        service,
-        lookup: options.lookup,
-        settle: options.settle,
+        hands,
         wanted: Wanted::default(),
         socket: ControlSocket::of(deployment.settings),
         journal: journal(deployment.settings),

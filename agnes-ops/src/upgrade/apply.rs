@@ -32,6 +32,7 @@ use crate::served::ControlSocket;
 use crate::snapshot;
 
 /// How a tick runs.
+#[derive(Clone)]
 pub struct Options<'a> {
     /// Says what would be done, and does nothing.
     pub dry_run: bool,
@@ -41,6 +42,8 @@ pub struct Options<'a> {
     pub lookup: Lookup<'a>,
     /// `render compose`, where the stack's files are ours.
     pub render: Option<&'a dyn Fn() -> Result<Report>>,
+    /// What a restore that was cut off has left; `None`: nothing is left of it.
+    pub restore: &'a dyn Fn() -> Result<Option<Report>>,
     /// For the snapshot before it.
     pub snapshots: snapshot::Surroundings<'a>,
     /// When the last tick ended, in seconds since 1970.
@@ -193,6 +196,11 @@ pub fn finish_open(
     options: &Options<'_>,
 ) -> Result<Option<Report>> {
     let Deployment { host, settings, .. } = deployment;
+    if !options.dry_run
+        && let Some(report) = (options.restore)()?
+    {
+        return Ok(Some(report));
+    }
     let journal = journal(&settings.state_dir);
     let Some(open) = journal.read::<Transaction>(host)? else {
         return Ok(None);

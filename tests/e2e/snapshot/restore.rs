@@ -197,3 +197,38 @@ fn s09_killed_at_any_checkpoint_the_next_run_leaves_one_of_two_good_states() {
     let all = host.ops(&["verify", "--all"]).exits(0);
     assert_eq!(all.detail("findings"), &json!([]));
 }
+
+/// Restores, and says at which checkpoint the server was about to be started on the restored data.
+pub(crate) fn starting(deployment: &agnes_e2e::deployment::Deployment, id: &str) -> u64 {
+    let trace = deployment.dir().join("checkpoints");
+    let mut command = deployment.command(&["snapshot", "restore", id]);
+    command.env("AGNES_CHECKPOINTS", &trace);
+    run(command).exits(0);
+    let text = std::fs::read_to_string(&trace).unwrap();
+    std::fs::remove_file(trace).unwrap();
+    let journalled =
+        |line: &&str| line.contains("after renaming") && line.ends_with("journal/restore.json");
+    // preparing, holding, exchanging, starting
+    let line = text.lines().filter(journalled).nth(3).unwrap();
+    line.split_once(' ').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn s09_what_was_cut_off_is_ended_by_whoever_comes_next() {
+    let (host, id) = with_a_write_since();
+    let number = starting(&host.deployment, &id);
+    host.write();
+    killed_at(&host.deployment, &["snapshot", "restore", &id], number).unwrap();
+    let ran = host.ops(&["create"]).exits(1);
+    assert_eq!(ran.json["outcome"], "rolled-back", "{}", ran.stdout);
+    assert_eq!(ran.detail("reason"), "interrupted");
+    assert_eq!(host.users(), 2);
+    host.is_clean();
+    host.create();
+    // an upgrade that was cut off comes before a restore
+    let journal = host.deployment.state().join("ops/journal/upgrade.json");
+    std::fs::write(&journal, "{}").unwrap();
+    let ran = host.ops(&["restore", &id]).exits(1);
+    assert_eq!(ran.detail("reason"), "upgrade-open");
+    assert_eq!(host.users(), 2);
+}

@@ -81,4 +81,15 @@ fn s09_a_snapshot_of_the_stack_is_made_proven_drilled_and_put_back() {
             .is_ok()
     });
     assert_eq!(stack.users(), 2);
+
+    // a restore that was cut off is ended by the next tick of an upgrade
+    let number = crate::snapshot::restore::starting(&stack.deployment, &first);
+    stack.write();
+    let restore = ["snapshot", "restore", &first];
+    crate::crash::killed_at(&stack.deployment, &restore, number).unwrap();
+    let ran = stack.deployment.ops(&["upgrade"]).exits(1);
+    assert_eq!(ran.json["outcome"], "rolled-back", "{}", ran.stdout);
+    assert_eq!(stack.users(), 2);
+    let answer = socket(&stack, "/v1/state");
+    assert!(answer.contains("\"writes\":\"open\""), "{answer}");
 }

@@ -13,14 +13,12 @@ use super::super::compare::differences;
 use super::super::create::{self, Kept};
 use super::super::manifest::Manifest;
 use super::super::room::Room;
-use super::super::service::Service;
 use super::super::{Surroundings, program, reader};
 use super::configuration::Wanted;
 use super::transaction::{Phase, Transaction};
-use super::{configuration, exchange, source};
+use super::{Hands, configuration, exchange, source};
 use crate::database::{FILE, Figures};
 use crate::deployment::Deployment;
-use crate::env_file::Lookup;
 use crate::journal::Journal;
 use crate::outcome::Steps;
 use crate::served::{ControlSocket, NoAnswer};
@@ -56,10 +54,7 @@ impl<E: Into<anyhow::Error>> From<E> for Stopped {
 pub struct Restore<'a> {
     pub deployment: Deployment<'a>,
     pub surroundings: Surroundings<'a>,
-    pub service: &'a dyn Service,
-    pub lookup: Lookup<'a>,
-    /// Gives the secrets of `.env` to everybody who keeps them.
-    pub settle: &'a dyn Fn() -> Result<()>,
+    pub hands: Hands<'a>,
     pub wanted: Wanted,
     pub socket: ControlSocket,
     pub journal: Journal,
@@ -97,7 +92,7 @@ impl Restore<'_> {
         self.exchange()?;
         if self.transaction.ran {
             self.enter(Phase::Starting)?;
-            self.service.start()?;
+            self.hands.service.start()?;
             self.done("start the server");
             self.gate(Some(schema))
                 .map_err(|why| Stopped::new("gate-failed", why))?;
@@ -154,7 +149,7 @@ impl Restore<'_> {
         let owner = reader(self.deployment, &program)?.owner;
         self.enter(Phase::Exchanging)?;
         if self.transaction.ran {
-            self.service.stop()?;
+            self.hands.service.stop()?;
             self.done("stop the server");
         }
         if let Some(parent) = aside.parent() {
@@ -162,11 +157,11 @@ impl Restore<'_> {
         }
         host.make_dir_as(&aside, 0o700, owner)?;
         if !self.transaction.configuration.is_empty() {
-            let (wanted, lookup) = (&self.wanted, self.lookup);
+            let (wanted, lookup) = (&self.wanted, self.hands.lookup);
             configuration::exchange(self.deployment, &self.transaction, wanted, lookup)?;
         }
         if self.transaction.secrets {
-            (self.settle)()?;
+            (self.hands.settle)()?;
         }
         exchange::exchange(host, settings, &self.transaction)?;
         self.done("exchange the data");
@@ -279,15 +274,15 @@ impl Restore<'_> {
         if touched {
             self.enter(Phase::Undoing)?;
             if self.transaction.ran {
-                self.service.stop()?;
+                self.hands.service.stop()?;
             }
             exchange::back(host, settings, &self.transaction)?;
             configuration::back(self.deployment, &self.transaction)?;
             if self.transaction.secrets {
-                (self.settle)()?;
+                (self.hands.settle)()?;
             }
             if self.transaction.ran {
-                self.service.start()?;
+                self.hands.service.start()?;
                 self.gate(None).map_err(|why| anyhow::anyhow!(why))?;
             }
             self.done("put back what was there");
