@@ -280,6 +280,9 @@ pub enum Upgrade {
     Apply(UpgradeApply),
     /// Put the version before this one back, on the same data; it is on this host. The one left behind goes into the ledger.
     Rollback {
+        /// When the newer version migrated: the data of the snapshot before that upgrade too. What it replaces is kept.
+        #[arg(long)]
+        with_data: bool,
         /// Say what would be done, and do nothing.
         #[arg(long)]
         dry_run: bool,
@@ -466,7 +469,7 @@ impl Command {
             Command::Upgrade(args) => match &args.verb {
                 None => !args.apply.dry_run,
                 Some(Upgrade::Apply(apply)) => !apply.dry_run,
-                Some(Upgrade::Rollback { dry_run }) => !dry_run,
+                Some(Upgrade::Rollback { dry_run, .. }) => !dry_run,
                 Some(Upgrade::Forgive { .. } | Upgrade::Rehearse { .. }) => true,
                 Some(_) => false,
             },

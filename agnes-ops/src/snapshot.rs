@@ -50,7 +50,7 @@ pub use manifest::{Manifest, Reason};
 pub use prune::prune;
 pub use pull::pull;
 pub use push::push;
-pub use restore::{Hands, Options as RestoreOptions, finish_open, restore};
+pub use restore::{Hands, Options as RestoreOptions, Survey, finish_open, restore, survey};
 pub use service::{Composed, Service};
 pub use verify::{Which, verify};
 

@@ -42,6 +42,9 @@ pub use engine::{DATABASE, Migrated, Options};
 pub use error::{Error, Fault, Result};
 pub use hold::Hold;
 pub use id::Id;
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub use migrations::know_further;
 #[doc(hidden)]
 pub use migrations::{Migration, Migrations};
 pub use observe::Observer;

@@ -45,6 +45,22 @@ const EMBEDDED: &[Migration] = &[
     },
 ];
 
+/// What a later program would know besides; debug builds alone.
+#[cfg(debug_assertions)]
+static FURTHER: std::sync::OnceLock<Migration> = std::sync::OnceLock::new();
+
+/// Makes this process one of a later program, whose newest migration this is: for tests of upgrades. Only in debug builds.
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub fn know_further(sql: String) {
+    let _ = FURTHER.set(Migration {
+        version: EMBEDDED.last().map_or(1, |newest| newest.version + 1),
+        name: "further",
+        // once in the life of a process
+        sql: Box::leak(sql.into_boxed_str()),
+    });
+}
+
 /// No primary key: the engine's indexes are one more thing that a damaged log can break, and the newest row is what counts.
 const SCHEMA_VERSION: &str = "CREATE TABLE IF NOT EXISTS schema_version (
     version    INTEGER NOT NULL,
@@ -57,16 +73,22 @@ impl Migrations {
     /// This program's.
     #[must_use]
     pub fn embedded() -> Self {
-        Self {
+        let embedded = Self {
             list: Cow::Borrowed(EMBEDDED),
             columns: Some(include_str!("migrations/columns.txt")),
+        };
+        #[cfg(debug_assertions)]
+        if let Some(further) = FURTHER.get() {
+            return embedded.and(further.clone());
         }
+        embedded
     }
 
     /// As of an older program.
     #[must_use]
     pub fn up_to(version: u32) -> Self {
-        let list = EMBEDDED.iter().filter(|m| m.version <= version);
+        let known = Self::embedded();
+        let list = known.list.iter().filter(|m| m.version <= version);
         Self {
             list: list.cloned().collect(),
             columns: None,

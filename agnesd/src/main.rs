@@ -46,6 +46,8 @@ fn main() -> ExitCode {
     if let Err(why) = process::harden() {
         return fail(&Failed::new(format!("{why}; nothing was started")));
     }
+    #[cfg(debug_assertions)]
+    process::of_a_later_version();
     if let cli::Verb::Db(db) = &verb {
         if let Some(exit) = db::child(db) {
             return exit;

@@ -39,6 +39,16 @@ pub(crate) fn harden() -> Result<(), String> {
     Ok(())
 }
 
+/// With `AGNES_FURTHER_MIGRATION` this program is one of a later version, whose schema has that SQL besides: so tests of upgrades
+/// have a version that migrates. Release builds do not contain it.
+#[cfg(debug_assertions)]
+pub(crate) fn of_a_later_version() {
+    let sql = std::env::vars_os().find(|(name, _)| name == "AGNES_FURTHER_MIGRATION");
+    if let Some(sql) = sql.and_then(|(_, sql)| sql.into_string().ok()) {
+        agnes_store::know_further(sql);
+    }
+}
+
 /// Logs to stderr from here on, at `level` (`LOG_LEVEL`); journald brings its own timestamps.
 ///
 /// # Errors

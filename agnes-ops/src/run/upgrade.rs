@@ -48,6 +48,7 @@ pub(super) fn run(
     let options = upgrade::Options {
         dry_run: false,
         to: None,
+        with_data: false,
         lookup: &lookup,
         render,
         restore: &restore,
@@ -69,9 +70,10 @@ pub(super) fn run(
     };
     match verb {
         cli::Upgrade::Apply(chosen) => apply(chosen),
-        cli::Upgrade::Rollback { dry_run } => {
+        cli::Upgrade::Rollback { with_data, dry_run } => {
             let options = upgrade::Options {
                 dry_run: *dry_run,
+                with_data: *with_data,
                 ..options.clone()
             };
             upgrade::rollback(deployment, &surroundings, &options)

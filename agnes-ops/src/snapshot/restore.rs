@@ -146,6 +146,42 @@ pub fn restore(
     Ok(with_loss(report, &manifest, &loss))
 }
 
+/// What going back to a snapshot would lose.
+#[derive(Debug)]
+pub struct Survey {
+    /// For people.
+    pub told: String,
+    /// For programs.
+    pub lost: serde_json::Value,
+}
+
+/// Verifies a snapshot and counts what going back to it would lose; nothing is touched.
+///
+/// # Errors
+/// When something cannot be looked at.
+pub fn survey(
+    deployment: Deployment<'_>,
+    surroundings: Surroundings<'_>,
+    id: &str,
+) -> Result<Result<Survey, Refusal>> {
+    let examined = match verify::examine(deployment, surroundings, id, "verify")? {
+        Ok(examined) => examined,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(first) = examined.findings.first() {
+        let message = format!("{}: {}", first.snapshot, first.message);
+        return Ok(Err(Refusal::new(first.reason, message)));
+    }
+    let Some(manifest) = examined.manifest else {
+        anyhow::bail!("{id}: has no manifest; nothing was touched");
+    };
+    let loss = loss::survey(deployment, surroundings, &manifest)?;
+    Ok(Ok(Survey {
+        told: loss.text(&manifest),
+        lost: loss.to_json(&manifest),
+    }))
+}
+
 /// The secrets of a snapshot.
 fn unsealed(
     deployment: Deployment<'_>,

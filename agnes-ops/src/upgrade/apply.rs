@@ -44,6 +44,8 @@ pub struct Options<'a> {
     pub render: Option<&'a dyn Fn() -> Result<Report>>,
     /// What a restore that was cut off has left; `None`: nothing is left of it.
     pub restore: &'a dyn Fn() -> Result<Option<Report>>,
+    /// Going back, the data of the snapshot before the upgrade goes back too.
+    pub with_data: bool,
     /// For the snapshot before it.
     pub snapshots: snapshot::Surroundings<'a>,
     /// When the last tick ended, in seconds since 1970.
@@ -121,8 +123,11 @@ pub fn apply(
         return Ok(said(&seen, &Decision::NothingRuns));
     };
     let tag = seen.reference.tag().map(str::to_owned);
-    let releases = (old, release(&seen, to));
-    begin(deployment, options, engine, releases, tag, false)
+    let transaction = Transaction {
+        tag,
+        ..new(deployment, old, release(&seen, to))
+    };
+    begin(deployment, options, engine, transaction)
 }
 
 /// Files and services are a person's turn when upgrades are, and wait for a hold as upgrades do; a window is for versions.
@@ -249,7 +254,13 @@ fn nothing_begun(deployment: Deployment<'_>, seen: &Seen, decision: &Decision) -
     described(report, seen, decision)
 }
 
-/// A new swap from the first of `releases` to the second, to its end.
+/// A swap from one version to another, which has done nothing yet.
+pub fn new(deployment: Deployment<'_>, from: Release, to: Release) -> Transaction {
+    let now = deployment.host.now();
+    Transaction::new(id(now, &to), now.unix_timestamp(), from, to)
+}
+
+/// A new swap, to its end.
 ///
 /// # Errors
 /// When the host or the engine refuses before anything was touched.
@@ -257,23 +268,17 @@ pub fn begin(
     deployment: Deployment<'_>,
     options: &Options<'_>,
     engine: Engine,
-    releases: (Release, Release),
-    tag: Option<String>,
-    back: bool,
+    transaction: Transaction,
 ) -> Result<Report> {
-    let Deployment { host, settings, .. } = deployment;
+    let settings = deployment.settings;
     let containers = engine.containers(&settings.dir)?;
     let app = containers.iter().find(|one| one.service == SERVICE);
     let app = app.ok_or_else(|| anyhow::anyhow!("the container of {SERVICE} is gone"))?;
     let running = engine.inspect(&app.id)?;
     let before = Before::look(deployment, &engine, &containers, &running)?;
-    let now = host.now();
-    let (from, to) = releases;
     let transaction = Transaction {
-        back,
-        tag,
         container: app.id.clone(),
-        ..Transaction::new(id(now, &to), now.unix_timestamp(), from, to)
+        ..transaction
     };
     let journal = journal(&settings.state_dir);
     let mut swap = swap(
@@ -288,8 +293,7 @@ pub fn begin(
     end(swap, stopped)
 }
 
-/// A swap's name.
-pub fn id(now: OffsetDateTime, to: &Release) -> String {
+fn id(now: OffsetDateTime, to: &Release) -> String {
     let stamp = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     format!(
         "{}-{}",

@@ -66,6 +66,7 @@ impl Proof {
             "started_at": stamp(started),
             "ended_at": stamp(host.now()),
             "back": transaction.back,
+            "data": transaction.data,
             "rehearsal": transaction.rehearsal,
             "migrates": transaction.migrates,
             "held_ms": transaction.held_ms,
@@ -85,11 +86,22 @@ impl Proof {
     }
 }
 
-/// The version that ran before `running` did, by the newest upgrade that brought it and was not gone back on.
+/// How a version came to run.
+#[derive(Debug)]
+pub struct Arrival {
+    /// What ran before.
+    pub from: Release,
+    /// It migrated the data.
+    pub migrates: bool,
+    /// The snapshot that was taken before.
+    pub snapshot: Option<String>,
+}
+
+/// The newest upgrade that brought `running` and was not gone back on.
 ///
 /// # Errors
 /// When a proof cannot be read.
-pub fn before(host: &Host, settings: &Settings, running: &str) -> Result<Option<Release>> {
+pub fn arrival(host: &Host, settings: &Settings, running: &str) -> Result<Option<Arrival>> {
     for entry in read(host, settings)? {
         let to: Option<Release> = entry
             .get("to")
@@ -102,7 +114,12 @@ pub fn before(host: &Host, settings: &Settings, running: &str) -> Result<Option<
             return Ok(None);
         }
         let from = entry.get("from").cloned().unwrap_or_default();
-        return Ok(serde_json::from_value(from).ok());
+        let snapshot = entry.pointer("/snapshot/id").and_then(Value::as_str);
+        return Ok(serde_json::from_value(from).ok().map(|from| Arrival {
+            from,
+            migrates: entry.get("migrates").and_then(Value::as_bool) == Some(true),
+            snapshot: snapshot.map(str::to_owned),
+        }));
     }
     Ok(None)
 }

@@ -12,7 +12,7 @@ use agnes_config::{Runtime, UpgradeMode};
 use anyhow::Result;
 use serde_json::json;
 
-use super::apply::{Options, id, release, running, runtime_process, swap};
+use super::apply::{Options, new, release, running, runtime_process, swap};
 use super::check::{described, said};
 use super::expected::Expected;
 use super::plan::{App, Decision, decide};
@@ -60,12 +60,10 @@ pub fn rehearse(
     let Some(old) = running(deployment, &engine, &seen, from.as_ref())? else {
         return Ok(said(&seen, &Decision::NothingRuns));
     };
-    let new = release(&seen, to);
-    let now = host.now();
     let transaction = Transaction {
         rehearsal: true,
         tag: seen.reference.tag().map(str::to_owned),
-        ..Transaction::new(id(now, &new), now.unix_timestamp(), old, new)
+        ..new(deployment, old, release(&seen, to))
     };
     let mut swap = swap(deployment, options, engine, journal, transaction, None);
     let stopped = swap.rehearse();

@@ -40,7 +40,19 @@ fn committed(mut swap: Swap<'_>) -> Result<Report> {
         "{} runs and has passed its gate; writes were held {held} ms",
         to.short()
     );
-    Ok(finished(swap, Report::ok(Outcome::Changed, text)))
+    let mut report = Report::ok(Outcome::Changed, text);
+    if let Some(id) = &swap.transaction.data {
+        let kept = swap.transaction.replaced_dir(deployment.settings);
+        report.text = format!(
+            "{}; the data is that of {id}, and what was there is kept in {}",
+            report.text,
+            kept.display()
+        );
+        report = report
+            .detail("snapshot", id.clone())
+            .detail("kept", kept.display().to_string());
+    }
+    Ok(finished(swap, report))
 }
 
 /// Something has to pass first; nothing that serves was changed.

@@ -1,22 +1,25 @@
 //! `upgrade rollback`: the version before, by a person's word.
 //!
-//! Always true: it is the same swap with the same gate, on the same data, with an image that is on this host; what is left behind
-//! goes into the ledger, so that no tick goes forward to it again.
+//! Always true: it is the same swap with the same gate, with an image that is on this host; what is left behind goes into the ledger,
+//! so that no tick goes forward to it again. Older data goes back only when the newer version migrated and a person who was told
+//! what would be lost has said so, and what it replaces is kept.
 //!
-//! Does not: put older data back. A version that cannot read the data is refused by the rehearsal, and nothing was stopped.
+//! Does not: choose a snapshot: it is the one that was taken before the upgrade.
 
 use agnes_config::Runtime;
 use anyhow::Result;
 
-use super::apply::{Options, begin, finish_open, runtime_process};
+use super::apply::{Options, begin, finish_open, new, runtime_process};
 use super::containers::kept_tag;
+use super::history::Arrival;
 use super::steps::planned;
-use super::transaction::Release;
+use super::transaction::{Release, Transaction};
 use super::{SERVICE, Surroundings};
 use super::{history, observe};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::outcome::{Exit, Refusal, Report};
+use crate::snapshot::{self, Survey};
 
 /// Goes back.
 ///
@@ -43,10 +46,11 @@ pub fn rollback(
         ));
     };
     let running = engine.inspect(&app.id)?;
-    let Some(to) = history::before(host, settings, &running.image_id)? else {
+    let Some(arrival) = history::arrival(host, settings, &running.image_id)? else {
         let what = "no upgrade brought what runs, so nothing is known that ran before it; nothing was touched";
         return Ok(refused("nothing-before", what));
     };
+    let to = arrival.from.clone();
     let kept = kept_tag(&to.image_id);
     if engine.image_id(&kept).is_err() {
         let what = format!(
@@ -62,10 +66,69 @@ pub fn rollback(
         image: running.image.clone(),
         image_id: running.image_id.clone(),
     };
-    if options.dry_run {
-        return Ok(planned(from.short(), &to));
+    let survey = match of_data(deployment, options, &arrival)? {
+        Ok(survey) => survey,
+        Err(report) => return Ok(*report),
+    };
+    let mut report = if options.dry_run {
+        planned(from.short(), &to)
+    } else {
+        let transaction = Transaction {
+            back: true,
+            data: arrival.snapshot.filter(|_| survey.is_some()),
+            ..new(deployment, from, to)
+        };
+        begin(deployment, options, engine, transaction)?
+    };
+    if let Some(survey) = survey {
+        report.text = format!("{}\n{}", survey.told, report.text);
+        report = report.detail("lost", survey.lost);
     }
-    begin(deployment, options, engine, (from, to), None, true)
+    Ok(report)
+}
+
+/// Whether older data has to go back, and may: what would be lost by it; `Err`: it may not.
+fn of_data(
+    deployment: Deployment<'_>,
+    options: &Options<'_>,
+    arrival: &Arrival,
+) -> Result<Result<Option<Survey>, Box<Report>>> {
+    let no = |reason, what: &str| Ok(Err(Box::new(refused(reason, what))));
+    if !arrival.migrates {
+        return match options.with_data {
+            false => Ok(Ok(None)),
+            true => no(
+                "not-migrated",
+                "the version that runs changed nothing of the data's schema: rollback without --with-data keeps all that was written; nothing was touched",
+            ),
+        };
+    }
+    let Some(id) = &arrival.snapshot else {
+        let what = "the version that runs migrated the data, and no snapshot was taken before it; nothing was touched";
+        return no("no-snapshot", what);
+    };
+    let survey = match snapshot::survey(deployment, options.snapshots, id)? {
+        Ok(survey) => survey,
+        Err(mut refusal) => {
+            refusal.message = format!(
+                "the version that runs migrated the data, and the snapshot before it is needed: {}; nothing was touched",
+                refusal.message
+            );
+            let report = Report::refused(Exit::Failed, refusal);
+            return Ok(Err(Box::new(report)));
+        }
+    };
+    if options.with_data {
+        return Ok(Ok(Some(survey)));
+    }
+    let what = format!(
+        "the version that runs migrated the data, which {} cannot read: with --with-data that of {id} goes back too; nothing was touched",
+        arrival.from.short()
+    );
+    let mut report = refused("needs-with-data", &what).detail("lost", survey.lost);
+    report.text = survey.told;
+    report = report.detail("snapshot", id.clone());
+    Ok(Err(Box::new(report)))
 }
 
 fn refused(reason: &str, what: &str) -> Report {

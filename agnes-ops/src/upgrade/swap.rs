@@ -6,6 +6,7 @@
 //! Does not: decide whether to upgrade, go back (`back` does).
 
 mod back;
+mod data;
 mod failure;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +20,6 @@ use super::containers::{Docker, kept_tag};
 use super::gate::{Before, Gate, Passed};
 use super::history::Proof;
 use super::ledger::{Bad, Ledger};
-use super::rehearsal::elapsed_ms;
 use super::transaction::{Phase, Release, Transaction};
 use super::{SERVICE, applied, drift, host_files, pin, preflight, prune, rehearse};
 use crate::database::FILE as DATABASE;
@@ -95,8 +95,18 @@ impl Swap<'_> {
     fn prepare(&mut self) -> Result<(), Stop> {
         self.bring()?;
         self.drain()?;
-        let snapshot = self.snapshot("upgrade")?;
-        self.try_on(&snapshot)
+        let taken = self.snapshot(match self.transaction.back {
+            true => "rollback",
+            false => "upgrade",
+        })?;
+        let Some(id) = &self.transaction.data else {
+            return self.try_on(&taken);
+        };
+        let older = snapshot::directory(self.deployment.settings).join(id);
+        self.try_on(&older.join(DATABASE))?;
+        // what is written on older data cannot stay when the way back is taken: nothing is, until the commit
+        self.transaction.migrates = true;
+        Ok(())
     }
 
     /// The new version is tried on a copy of the data, and nothing else is done; the snapshot's database.
@@ -210,6 +220,7 @@ impl Swap<'_> {
         self.stopped_cleanly()?;
         self.done(format!("stop {}", self.transaction.from.short()));
         self.restore_point()?;
+        self.exchange_data()?;
 
         self.enter(Phase::Starting).at("journal")?;
         self.flip_host_files()?;
@@ -265,55 +276,6 @@ impl Swap<'_> {
         let state = self.socket.get("/v1/state");
         let state = state.map_err(|why| anyhow::anyhow!("{why}"))?;
         Ok(state.get("audit_head").cloned().unwrap_or_default())
-    }
-
-    /// Another engine version may read a database only after a clean end of this one (S05).
-    fn stopped_cleanly(&self) -> Result<(), Stop> {
-        let seen = self
-            .engine
-            .inspect(&self.transaction.container)
-            .at("stop")?;
-        let host = self.deployment.host;
-        let wal = host
-            .size(&self.deployment.settings.state_dir.join(WAL))
-            .at("stop")?;
-        if seen.runs || seen.exit_code != 0 || wal.unwrap_or_default() > 0 {
-            let why = format!(
-                "it ended with {} and a write-ahead log of {} bytes",
-                seen.exit_code,
-                wal.unwrap_or_default()
-            );
-            return Err(failed("stop", "stop-unclean", why));
-        }
-        Ok(())
-    }
-
-    fn restore_point(&mut self) -> Result<(), Stop> {
-        let Deployment { host, settings, .. } = self.deployment;
-        let begun = host.instant();
-        let directory = self.transaction.restore_point_dir(settings);
-        if let Some(parent) = directory.parent() {
-            host.make_dir(parent).at("restore-point")?;
-        }
-        host.make_dir_as(&directory, 0o700, None)
-            .at("restore-point")?;
-        let (from, to) = (self.database(), directory.join(DATABASE));
-        let owner = host.owner_and_mode(&from).at("restore-point")?;
-        let owner = owner.map(|(owner, _)| owner);
-        host.copy(&from, &to, 0o600, owner).at("restore-point")?;
-        let sha256 = host.sha256(&to).at("restore-point")?;
-        if host.sha256(&from).at("restore-point")? != sha256 {
-            return Err(failed(
-                "restore-point",
-                "copy-differs",
-                "the copy is not the original",
-            ));
-        }
-        self.transaction.restore_point_ms = Some(elapsed_ms(begun));
-        self.transaction.restore_point = Some(sha256);
-        self.write().at("restore-point")?;
-        self.done("copy the stopped database");
-        Ok(())
     }
 
     /// By its digest, or by our own tag where the engine has forgotten the digest: the last tag of a repository takes it along.
@@ -423,11 +385,11 @@ impl Swap<'_> {
         }
         self.proof
             .write(host, settings, &self.transaction, "changed")?;
-        host.remove_flat_dir(&self.transaction.restore_point_dir(settings))?;
         match self.transaction.rendered {
             true => applied::all(self.deployment, &self.engine, self.lookup)?,
             false => applied::swapped(self.deployment, &self.transaction.to.image_id)?,
         }
+        self.let_go_of_the_copy()?;
         prune::later(host, settings)?;
         self.journal.close(host)?;
         self.done("commit");

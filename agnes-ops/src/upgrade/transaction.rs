@@ -64,6 +64,9 @@ pub struct Transaction {
     pub to: Release,
     /// A person goes back: what is wanted is on this host, and what runs goes into the ledger.
     pub back: bool,
+    /// The snapshot whose data goes back too.
+    #[serde(default)]
+    pub data: Option<String>,
     /// Nothing is swapped: the new version is only tried on a copy.
     #[serde(default)]
     pub rehearsal: bool,
@@ -105,6 +108,7 @@ impl Transaction {
             from,
             to,
             back: false,
+            data: None,
             rehearsal: false,
             tag: None,
             container: String::new(),
@@ -124,6 +128,11 @@ impl Transaction {
     /// Where the data of the old version is kept.
     pub fn restore_point_dir(&self, settings: &Settings) -> PathBuf {
         settings.state_dir.join("ops/restore-points").join(&self.id)
+    }
+
+    /// Where the data that was replaced by an older snapshot's stays.
+    pub fn replaced_dir(&self, settings: &Settings) -> PathBuf {
+        settings.state_dir.join("ops/replaced").join(&self.id)
     }
 
     /// Where the new version rehearses.

@@ -10,6 +10,7 @@ use agnes_e2e::registry::{Access, Registry};
 use serde_json::{Value, json};
 use xtask::command;
 
+mod migration;
 mod plan;
 
 use super::Stack;
@@ -323,7 +324,9 @@ fn u05_a_version_that_is_never_ready_or_not_for_long_is_taken_back() {
         host.publish(&entrypoint(bad));
         let failed = host.writing(&token, &format!("u05_{number}"), || host.upgrade(&[]));
         let failed = failed.exits(1).with_outcome("rolled-back");
-        assert_eq!(failed.detail("failed_step"), "gate", "{}", failed.stdout);
+        // the second may be gone between its first look and the release
+        let step = failed.detail("failed_step").as_str().unwrap();
+        assert!(["gate", "release"].contains(&step), "{}", failed.stdout);
         host.runs(&host.first);
         host.stack.answers(200);
     }

@@ -22,7 +22,7 @@ fn the_plan_is_told_and_tried_and_nothing_that_serves_is_touched() {
     assert_eq!(told.detail("from.digest"), host.first.as_str());
     assert_eq!(told.detail("to.digest"), second.as_str());
     let plan = told.detail("plan").as_array().unwrap();
-    assert_eq!(plan.len(), 13);
+    assert_eq!(plan.len(), 15);
     for step in plan {
         for key in ["step", "does", "undo"] {
             assert_ne!(step[key].as_str().unwrap_or_default(), "", "{step}");
