@@ -103,6 +103,42 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// Pushes an image with a layer of its own of so many random bytes, and forgets it: whoever wants it has to pull that layer. Its
+    /// digest.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn publish_with_layer(&self, from: &str, name: &str, bytes: usize) -> Result<String> {
+        let context = tempfile::tempdir().context("build context")?;
+        let mut layer = vec![0; bytes];
+        openssl::rand::rand_bytes(&mut layer).context("random bytes")?;
+        fs::write(context.path().join("layer"), layer).context("write the layer")?;
+        let lines = format!("FROM {from}\nCOPY layer /layer\n");
+        fs::write(context.path().join("Dockerfile"), lines).context("write the Dockerfile")?;
+        // the newer builder has a cache that would keep the layer here
+        command::capture(
+            self.command(["build", "--quiet", "--tag", name])
+                .env("DOCKER_BUILDKIT", "0")
+                .arg(context.path()),
+        )?;
+        command::capture(&mut self.command(["push", "--quiet", name]))?;
+        let repository = name
+            .rsplit_once(':')
+            .map_or(name, |(repository, _)| repository);
+        let format = "{{range .RepoDigests}}{{println .}}{{end}}";
+        let listed =
+            command::capture(&mut self.command(["image", "inspect", "--format", format, name]))?;
+        let digest = listed
+            .lines()
+            .find_map(|line| line.strip_prefix(repository)?.strip_prefix('@'))
+            .context("the digest of what was pushed")?
+            .to_owned();
+        command::capture(&mut self.command(["image", "rm", "--force", name]))?;
+        Ok(digest)
+    }
+}
+
 /// `/out`: both programs without their symbols, and the engine when it is linked and not compiled in.
 fn programs(out: &Path) -> Result<()> {
     let libraries = out.join("lib");

@@ -4,14 +4,17 @@
 //!
 //! Does not: pull or push (an engine does).
 
+mod front;
+
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use self::front::Front;
 use crate::process::Daemon;
 use crate::{components, ports};
 
@@ -26,8 +29,9 @@ const HTPASSWD: &str = "example:$2b$04$qR2vVvM7utC.l3szgH02BOiXWOuH7Pr9DhSaB3Q.A
 #[derive(Debug)]
 pub struct Registry {
     address: SocketAddr,
+    front: Option<Front>,
     _daemon: Daemon,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Who may ask.
@@ -51,14 +55,44 @@ impl Registry {
         let daemon = launch(&program, directory.path(), address, access);
         Some(Self {
             address,
+            front: None,
             _daemon: daemon,
-            _directory: directory,
+            directory,
         })
+    }
+
+    /// One behind a network that can fail: [`Registry::cut_after`].
+    ///
+    /// # Panics
+    /// As [`Registry::start`].
+    pub fn behind_a_network(access: Access) -> Option<Self> {
+        let mut registry = Self::start(access)?;
+        registry.front = Some(Front::before(registry.address));
+        Some(registry)
+    }
+
+    /// After so many more bytes of answers the registry is gone, in the middle of whatever it says; `None`: it is there again.
+    ///
+    /// # Panics
+    /// Without a network in front.
+    pub fn cut_after(&self, bytes: Option<usize>) {
+        self.front.as_ref().unwrap().cut_after(bytes);
+    }
+
+    /// The file of a blob or manifest.
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+        let blobs = self
+            .directory
+            .path()
+            .join("data/docker/registry/v2/blobs/sha256");
+        blobs.join(&hex[..2]).join(hex).join("data")
     }
 
     /// `127.0.0.1:port`, as it stands in front of an image's name.
     pub fn host(&self) -> String {
-        self.address.to_string()
+        let front = self.front.as_ref().map(Front::address);
+        front.unwrap_or(self.address).to_string()
     }
 }
 

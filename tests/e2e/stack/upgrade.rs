@@ -10,6 +10,7 @@ use agnes_e2e::registry::{Access, Registry};
 use serde_json::{Value, json};
 use xtask::command;
 
+mod matrix;
 mod migration;
 mod plan;
 
@@ -21,7 +22,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// A stack that follows the tag `stable` of a registry of its own.
 pub(super) struct Host {
     pub(super) stack: Stack,
-    _registry: Registry,
+    registry: Registry,
     repository: String,
     /// The digest that it was started with.
     pub(super) first: String,
@@ -70,8 +71,12 @@ fn push_with(
 impl Host {
     /// Runs version 1; `more` is what stands in `[upgrade]`. `None` after saying `SKIP`.
     pub(super) fn up(more: &str) -> Option<Self> {
+        Self::of(Registry::start(Access::Open)?, more)
+    }
+
+    /// The same, of this registry.
+    fn of(registry: Registry, more: &str) -> Option<Self> {
         let docker = Docker::get()?;
-        let registry = Registry::start(Access::Open)?;
         let project = docker.project_image().unwrap()?;
         let repository = format!("{}/team/agnes", registry.host());
         let name = format!("{repository}:stable");
@@ -89,7 +94,7 @@ impl Host {
         stack.answers(200);
         Some(Self {
             stack,
-            _registry: registry,
+            registry,
             repository,
             first,
         })
@@ -343,7 +348,7 @@ fn u03_the_way_back_by_hand_needs_no_registry_and_survives_a_prune() {
     host.upgrade(&[]).exits(0).with_outcome("changed");
     let Host {
         stack,
-        _registry: registry,
+        registry,
         repository,
         first,
     } = host;
@@ -363,7 +368,7 @@ fn u03_the_way_back_by_hand_needs_no_registry_and_survives_a_prune() {
     let registry = Registry::start(Access::Open).unwrap();
     let host = Host {
         stack,
-        _registry: registry,
+        registry,
         repository,
         first,
     };
