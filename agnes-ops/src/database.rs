@@ -74,6 +74,24 @@ pub struct Exported {
     pub figures: Figures,
 }
 
+/// What `docker run` is told for a container that sees one directory, as its owner, and nothing else.
+pub fn apart(root: &Path, owner: Option<FileOwner>) -> Vec<String> {
+    let owner = owner.unwrap_or(IMAGE_USER);
+    let mount = format!(
+        "--mount=type=bind,source={},target={INSIDE}",
+        root.display()
+    );
+    let user = format!("--user={}:{}", owner.uid, owner.gid);
+    let fixed = [
+        "--network=none",
+        "--read-only",
+        "--tmpfs=/tmp",
+        "--cap-drop=ALL",
+    ];
+    let fixed = fixed.into_iter().map(str::to_owned);
+    fixed.chain([user, mount]).collect()
+}
+
 /// The program, on files of one owner.
 pub struct Reader<'a> {
     /// The host.
@@ -173,29 +191,12 @@ impl Reader<'_> {
     }
 
     fn in_container(&self, image: &str, root: &Path, arguments: &[&str]) -> Result<Ran, String> {
-        let mount = format!("type=bind,source={},target={INSIDE}", root.display());
-        let user = self.owner.unwrap_or(IMAGE_USER);
-        let user = format!("{}:{}", user.uid, user.gid);
-        let argv = [
-            "docker",
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--read-only",
-            "--tmpfs",
-            "/tmp",
-            "--cap-drop",
-            "ALL",
-            "--user",
-            &user,
-            "--mount",
-            &mount,
-            "--env",
-            "TMPDIR=/data",
-            image,
-        ];
-        match self.host.run(&[&argv, arguments].concat(), None, DEADLINE) {
+        let apart = apart(root, self.owner);
+        let mut argv = vec!["docker", "run", "--rm", "--env", "TMPDIR=/data"];
+        argv.extend(apart.iter().map(String::as_str));
+        argv.push(image);
+        argv.extend(arguments);
+        match self.host.run(&argv, None, DEADLINE) {
             // Docker's own, not the program's
             Ok(ran) if ran.code == 125 => {
                 let why = ran.stderr.lines().find(|line| !line.trim().is_empty());

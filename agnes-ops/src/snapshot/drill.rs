@@ -18,7 +18,7 @@ use super::manifest::{MANIFEST, Manifest};
 use super::proven::{Drill, Ledger};
 use super::room::{Room, enough};
 use super::{Surroundings, directory};
-use crate::database::{FILE, IMAGE_USER, Program, Reader};
+use crate::database::{FILE, Program, Reader, apart};
 use crate::deployment::Deployment;
 use crate::host::{Child, Host};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
@@ -232,29 +232,10 @@ impl<'a> Scratch<'a> {
                 };
                 // of a drill that was killed
                 let _ = host.run(&["docker", "rm", "--force", &name], None, CALL);
-                let mount = format!("type=bind,source={},target=/data", room.display());
-                let user = reader.owner.unwrap_or(IMAGE_USER);
-                let user = format!("{}:{}", user.uid, user.gid);
-                let argv = [
-                    "docker",
-                    "run",
-                    "--detach",
-                    "--name",
-                    &name,
-                    "--network",
-                    "none",
-                    "--read-only",
-                    "--tmpfs",
-                    "/tmp",
-                    "--cap-drop",
-                    "ALL",
-                    "--user",
-                    &user,
-                    "--mount",
-                    &mount,
-                    image,
-                    "serve",
-                ];
+                let apart = apart(room, reader.owner);
+                let mut argv = vec!["docker", "run", "--detach", "--name", &name];
+                argv.extend(apart.iter().map(String::as_str));
+                argv.extend([image.as_str(), "serve"]);
                 match host.run(&argv, None, CALL) {
                     Ok(ran) if ran.code == 0 => Ok(server),
                     Ok(ran) => Err(format!("docker run: {}", ran.last_line())),

@@ -122,17 +122,14 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn start(&self, service: &str) -> Result<(), String> {
-        let argv = [
-            "compose",
-            "up",
-            "--detach",
-            "--no-deps",
-            "--no-build",
-            "--pull",
-            "never",
-            "--",
-            service,
-        ];
+        self.alone(service, &[])
+    }
+
+    /// One service, from an image that is here.
+    fn alone(&self, service: &str, more: &[&str]) -> Result<(), String> {
+        let mut argv = vec!["compose", "up", "--detach", "--no-deps", "--no-build"];
+        argv.extend(more);
+        argv.extend(["--pull", "never", "--", service]);
         self.run(&argv, CHANGE).map(drop)
     }
 
@@ -157,19 +154,7 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn recreate(&self, service: &str) -> Result<(), String> {
-        let argv = [
-            "compose",
-            "up",
-            "--detach",
-            "--no-deps",
-            "--no-build",
-            "--force-recreate",
-            "--pull",
-            "never",
-            "--",
-            service,
-        ];
-        self.run(&argv, CHANGE).map(drop)
+        self.alone(service, &["--force-recreate"])
     }
 
     /// Runs a program in a service's container.
