@@ -58,6 +58,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`[audit]`", "audit"),
     ("`[store]`", "store"),
     ("`[[jobs]]`", "jobs"),
+    ("`[host]`", "host"),
     ("`[snapshot]`", "snapshot"),
     ("`[upgrade]`", "upgrade"),
     ("`[secrets.NAME]`", "provisions"),

@@ -466,6 +466,7 @@ pub static KEYS: &[&Key] = &[
     &STORE_THREADS,
     &STORE_CHECKPOINT_EVERY,
     &JOBS,
+    &DATA_DEVICE,
     &UPGRADE_MODE,
     &UPGRADE_IMAGE,
     &UPGRADE_TAG,

@@ -65,6 +65,8 @@ pub struct Settings {
     pub audit: Audit,
     /// The database.
     pub store: Store,
+    /// `host.data_device`; `None`: which disk `STATE_DIR` is on is not looked at.
+    pub data_device: Option<PathBuf>,
     /// `[upgrade]`.
     pub upgrade: Upgrade,
     /// `[snapshot]`.

@@ -52,6 +52,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         store: builder.store(),
         jobs: builder.jobs(layers.jobs, &layers.credentials),
         stack: builder.stack(),
+        data_device: builder.path(&keys::DATA_DEVICE, &dir),
         upgrade: builder.upgrade(),
         snapshot: builder.snapshot(),
         runtime,

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use agnes_config::FileOwner;
@@ -196,6 +196,16 @@ impl Host {
         }
     }
 
+    /// Whether a directory is on the file system of this block device, links to it followed.
+    ///
+    /// # Errors
+    /// When one of them cannot be looked at.
+    pub fn is_on(&self, directory: &Path, device: &Path) -> io::Result<bool> {
+        let device = fs::metadata(device)?;
+        let block = std::os::unix::fs::FileTypeExt::is_block_device(&device.file_type());
+        Ok(block && fs::metadata(directory)?.dev() == device.rdev())
+    }
+
     /// What is free on the file system of a directory.
     ///
     /// # Errors
@@ -217,11 +227,43 @@ impl Host {
 }
 
 #[cfg(test)]
+#[allow(
+    dead_code,
+    clippy::disallowed_methods,
+    reason = "the one small disk of all tests; most of it is for others"
+)]
+#[path = "../../../agnesd/tests/process/small_disk.rs"]
+mod small_disk;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests write files themselves")]
 
     use super::super::Checkpoints;
     use super::*;
+
+    #[test]
+    fn b02_a_directory_is_on_the_device_that_is_mounted_there_and_on_no_other() {
+        let host = Host::new(Checkpoints::default());
+        let dir = tempfile::tempdir().unwrap();
+        let Some(disk) = small_disk::SmallDisk::mount(dir.path(), 4) else {
+            return;
+        };
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let at = format!(" {} ", dir.path().display());
+        let line = mounts.lines().find(|line| line.contains(&at)).unwrap();
+        let device = Path::new(line.split_once(' ').unwrap().0);
+        assert!(host.is_on(dir.path(), device).unwrap());
+        let link = tempfile::tempdir().unwrap();
+        let by_name = link.path().join("by-name");
+        std::os::unix::fs::symlink(device, &by_name).unwrap();
+        assert!(host.is_on(dir.path(), &by_name).unwrap());
+        // the directory under the mount point, when the disk is not there
+        drop(disk);
+        assert!(!host.is_on(dir.path(), device).unwrap());
+        assert!(!host.is_on(dir.path(), Path::new("/dev/null")).unwrap());
+        assert!(host.is_on(dir.path(), &dir.path().join("none")).is_err());
+    }
 
     #[test]
     fn a_copy_is_whole_and_leaves_nothing_beside_it() {

@@ -61,6 +61,28 @@ fn needed(size: u64) -> u64 {
     size.saturating_mul(COPIES).saturating_add(SPARE)
 }
 
+/// The state is on the disk that it should be on (B02).
+fn state_disk(deployment: Deployment<'_>) -> Result<(), Missing> {
+    let Deployment { host, settings, .. } = deployment;
+    let Some(device) = &settings.data_device else {
+        return Ok(());
+    };
+    let why = match host.is_on(&settings.state_dir, device) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "the state is not on it".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!(
+        "host.data_device {}: {why} ({})",
+        device.display(),
+        settings.state_dir.display()
+    );
+    Err(Missing {
+        reason: "state-disk",
+        message,
+    })
+}
+
 /// Checks.
 ///
 /// # Errors
@@ -72,6 +94,7 @@ pub fn check(
 ) -> Result<(), Missing> {
     let missing = |reason, message: String| Missing { reason, message };
     let host_error = |message: String| missing("host-error", message);
+    state_disk(deployment)?;
     let found = engine
         .version()
         .map_err(|why| host_error(format!("{why:#}")))?;

@@ -137,6 +137,11 @@ impl Swap<'_> {
         self.enter(Phase::Preparing).at("journal")?;
         preflight::check(self.deployment, &self.engine, &self.docker)
             .map_err(|why| failed("preflight", why.reason, why.message))?;
+        let disk = match self.deployment.settings.data_device {
+            Some(_) => "state disk: proven",
+            None => "state disk: skipped",
+        };
+        self.done(disk);
         self.done("preflight");
         let (old, new) = (self.transaction.from.clone(), self.transaction.to.clone());
         if !self.transaction.back {

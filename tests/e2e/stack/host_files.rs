@@ -69,3 +69,20 @@ fn u11_the_host_s_files_are_those_of_the_version_that_runs() {
     assert_eq!(host.current(), short(&host.first));
     host.runs_first();
 }
+
+#[test]
+fn b02_an_upgrade_touches_nothing_when_the_state_is_on_another_disk() {
+    let Some(host) = Host::up("") else { return };
+    let toml = host.stack.deployment.dir().join("agnes.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(
+        &toml,
+        format!("{text}[host]\ndata_device = \"/dev/null\"\n"),
+    )
+    .unwrap();
+    host.publish("LABEL version=2");
+    let ran = host.upgrade(&[]).exits(1).with_outcome("unchanged");
+    assert_eq!(ran.detail("reason"), "state-disk", "{}", ran.stdout);
+    host.runs_first();
+    assert_eq!(host.stack.project.container("app").unwrap(), host.stack.app);
+}
