@@ -66,6 +66,7 @@ impl Proof {
             "started_at": stamp(started),
             "ended_at": stamp(host.now()),
             "back": transaction.back,
+            "sick": transaction.sick,
             "data": transaction.data,
             "rehearsal": transaction.rehearsal,
             "migrates": transaction.migrates,

@@ -8,6 +8,7 @@
 mod back;
 mod data;
 mod failure;
+mod sick;
 
 use std::path::{Path, PathBuf};
 
@@ -95,6 +96,15 @@ impl Swap<'_> {
     fn prepare(&mut self) -> Result<(), Stop> {
         self.bring()?;
         self.drain()?;
+        if self.transaction.sick {
+            // nobody is there to copy the data: that is done when it is stopped
+            return Ok(());
+        }
+        self.copy_and_try()
+    }
+
+    /// The data as a snapshot, and the new version tried on a copy of what it shall serve.
+    fn copy_and_try(&mut self) -> Result<(), Stop> {
         let taken = self.snapshot(match self.transaction.back {
             true => "rollback",
             false => "upgrade",
@@ -173,14 +183,10 @@ impl Swap<'_> {
     }
 
     fn drain(&mut self) -> Result<(), Stop> {
-        let drained = self.socket.post("/v1/drain", &json!({}));
-        let drained = drained.map_err(|why| {
-            // a server that says nothing may be at work (U10)
-            Stop::Deferred(
-                "server-unreachable",
-                format!("{}: {why}", self.socket.path().display()),
-            )
-        })?;
+        let drained = match self.socket.post("/v1/drain", &json!({})) {
+            Ok(drained) => drained,
+            Err(why) => return self.unreachable(&why),
+        };
         let running = drained.get("jobs_running").and_then(Value::as_array);
         let names: Vec<&str> = running
             .into_iter()
@@ -207,23 +213,35 @@ impl Swap<'_> {
         Ok(database)
     }
 
-    /// From the hold to the new version's start.
-    fn swap(&mut self) -> Result<(), Stop> {
-        self.enter(Phase::Holding).at("journal")?;
+    fn hold(&mut self) -> Result<(), Stop> {
         self.transaction.held_at_ms = Some(self.now_ms());
-        self.write().at("journal")?;
+        self.enter(Phase::Holding).at("journal")?;
         let hold = json!({"id": self.transaction.id, "by": "agnes-ops upgrade"});
         let held = self.socket.post("/v1/writes/hold", &hold);
         held.map_err(|why| failed("hold", "hold-failed", why.to_string()))?;
         self.proof.head_before = self.head().at("hold")?;
         self.done("hold writes");
+        Ok(())
+    }
 
+    /// From the hold to the new version's start.
+    fn swap(&mut self) -> Result<(), Stop> {
+        if self.transaction.sick {
+            // nobody can be told to hold; the stop is what ends writes
+            self.transaction.held_at_ms = Some(self.now_ms());
+        } else {
+            self.hold()?;
+        }
         self.enter(Phase::Stopping).at("journal")?;
         self.docker
             .stop(SERVICE)
             .map_err(|why| failed("stop", "stop-failed", why))?;
-        self.stopped_cleanly()?;
-        self.done(format!("stop {}", self.transaction.from.short()));
+        if self.transaction.sick {
+            self.after_a_sick_server()?;
+        } else {
+            self.stopped_cleanly()?;
+            self.done(format!("stop {}", self.transaction.from.short()));
+        }
         self.restore_point()?;
         self.exchange_data()?;
 

@@ -64,6 +64,9 @@ pub struct Transaction {
     pub to: Release,
     /// A person goes back: what is wanted is on this host, and what runs goes into the ledger.
     pub back: bool,
+    /// What ran did not answer for too long: it is stopped without having been asked.
+    #[serde(default)]
+    pub sick: bool,
     /// The snapshot whose data goes back too.
     #[serde(default)]
     pub data: Option<String>,
@@ -108,6 +111,7 @@ impl Transaction {
             from,
             to,
             back: false,
+            sick: false,
             data: None,
             rehearsal: false,
             tag: None,

@@ -13,6 +13,7 @@ use xtask::command;
 mod matrix;
 mod migration;
 mod plan;
+mod sick;
 
 use super::Stack;
 

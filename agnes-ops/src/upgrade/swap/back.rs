@@ -114,6 +114,8 @@ impl Swap<'_> {
         match self.socket.post("/v1/resume", &json!({})) {
             // one that is not there takes them when it starts
             Ok(_) | Err(NoAnswer::Nobody) => {}
+            // one that answered nobody before is not made to by us
+            Err(_) if self.transaction.sick => {}
             Err(why) => anyhow::bail!("let jobs run again: {why}"),
         }
         host.remove_tree(&self.transaction.scratch(settings))?;

@@ -5,23 +5,24 @@ use serde_json::{Value, json};
 use super::{Host, entrypoint};
 
 /// A version whose schema is one further.
-const MIGRATES: &str = "ENV AGNES_FURTHER_MIGRATION=\"CREATE TABLE further (x INTEGER)\"";
+pub(super) const MIGRATES: &str =
+    "ENV AGNES_FURTHER_MIGRATION=\"CREATE TABLE further (x INTEGER)\"";
 
 impl Host {
-    fn state(&self) -> Value {
+    pub(super) fn state(&self) -> Value {
         let said = crate::stack::socket(&self.stack, "/v1/state");
         let (_, body) = said.split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap()
     }
 
     #[track_caller]
-    fn writes(&self, token: &str, name: &str) {
+    pub(super) fn writes(&self, token: &str, name: &str) {
         let answer = self.post("/api/groups", Some(token), &json!({"name": name}));
         let (status, said) = answer.unwrap();
         assert_eq!(status, 201, "{said}");
     }
 
-    fn has(&self, token: &str, name: &str) -> bool {
+    pub(super) fn has(&self, token: &str, name: &str) -> bool {
         let bearer = format!("Bearer {token}");
         let headers = [("Authorization", bearer.as_str())];
         let groups = self.stack.get("/api/groups", &headers).unwrap();

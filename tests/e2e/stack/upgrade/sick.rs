@@ -1,0 +1,92 @@
+//! A server that does not answer while its container runs.
+
+use std::time::Duration;
+
+use super::migration::MIGRATES;
+use super::{Host, entrypoint};
+
+impl Host {
+    /// The control socket is dead; callers are served as ever.
+    fn deafen(&self) {
+        std::fs::remove_file(self.stack.project.path().join("data/run/agnesd.sock")).unwrap();
+    }
+
+    /// A tick waits, and one that comes after `defer_max` does not.
+    #[track_caller]
+    fn tick_after_waiting(&self) -> agnes_e2e::deployment::Ran {
+        let app = self.stack.project.container("app").unwrap();
+        let waits = self.upgrade(&[]).exits(75).with_outcome("deferred");
+        assert_eq!(waits.detail("reason"), "server-unreachable");
+        assert_eq!(self.stack.project.container("app").unwrap(), app);
+        // `defer_max` is counted in whole seconds
+        std::thread::sleep(Duration::from_millis(2100));
+        self.upgrade(&[])
+    }
+}
+
+#[test]
+fn u10_a_server_that_says_nothing_is_waited_for_and_then_done_without() {
+    let Some(host) = Host::up("defer_max = \"1s\"") else {
+        return;
+    };
+    let token = host.sign_in();
+    host.upgrade(&[]).exits(0);
+    host.writes(&token, "before");
+    let second = host.publish("LABEL version=2");
+    host.deafen();
+    host.writes(&token, "unasked");
+    let done = host.tick_after_waiting().exits(0).with_outcome("changed");
+    assert_eq!(done.detail("to.digest"), second.as_str());
+    host.runs(&second);
+    let history = host.upgrade(&["history"]).exits(0);
+    let proof = &history.detail("upgrades")[0];
+    assert_eq!(proof["sick"], true);
+    // made when it was stopped, by its own program
+    assert_eq!(proof["snapshot"]["made_by"], "export");
+
+    // a version that migrates, would take writes if it were not held, and is gone
+    let dies = entrypoint("/usr/lib/agnes/agnesd serve & sleep 2; kill -9 $!; exit 1");
+    host.publish(&format!("{MIGRATES}\n{dies}"));
+    host.deafen();
+    host.writes(&token, "after");
+    let failed = host.writing(&token, "sick", || host.tick_after_waiting());
+    let failed = failed.exits(1);
+    assert_eq!(failed.json["outcome"], "rolled-back", "{}", failed.stdout);
+    host.runs(&second);
+
+    // a person who goes back has seen it
+    host.deafen();
+    let back = host.upgrade(&["rollback"]).exits(0).with_outcome("changed");
+    assert_eq!(back.detail("to.digest"), host.first.as_str());
+    host.runs(&host.first);
+    for name in ["before", "unasked", "after"] {
+        assert!(host.has(&token, name), "lost {name}");
+    }
+}
+
+/// It has to be killed, its log is not folded in, and the next version migrates.
+#[test]
+fn s05_a_server_that_hangs_leaves_its_log_to_its_own_version() {
+    let Some(host) = Host::up("defer_max = \"1s\"") else {
+        return;
+    };
+    let token = host.sign_in();
+    host.upgrade(&[]).exits(0);
+    let schema = host.state()["schema"].as_i64().unwrap();
+    let next = host.publish(MIGRATES);
+    for number in 0..20 {
+        host.writes(&token, &format!("hangs_{number}"));
+    }
+    let pid: i32 = host.stack.app("{{.State.Pid}}").parse().unwrap();
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let log = host.stack.deployment.state().join("system.duckdb.wal");
+    assert!(std::fs::metadata(&log).unwrap().len() > 0);
+    let done = host.tick_after_waiting().exits(0).with_outcome("changed");
+    assert_eq!(done.detail("migrates"), true);
+    host.runs(&next);
+    assert_eq!(host.state()["schema"].as_i64(), Some(schema + 1));
+    for number in 0..20 {
+        assert!(host.has(&token, &format!("hangs_{number}")), "{number}");
+    }
+}
