@@ -234,7 +234,8 @@ impl Host {
             .map_or("", |(_, rest)| rest)
             .split_whitespace()
             .collect();
-        if matches!(fields.first(), Some(&"Z" | &"X") | None) {
+        let ended = matches!(fields.first(), Some(&"Z" | &"X") | None);
+        if ended && !has_threads(pid) {
             return Ok(None);
         }
         let start_ticks = fields
@@ -318,6 +319,13 @@ impl Running {
 #[expect(clippy::disallowed_methods, reason = "the one door to processes")]
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
+}
+
+/// Whether threads of a process whose first one has ended are still there: until the last of them has gone, its files are open and
+/// its locks are held.
+fn has_threads(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    threads.is_ok_and(|threads| threads.count() > 1)
 }
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {
