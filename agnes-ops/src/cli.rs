@@ -24,7 +24,7 @@ Exit codes:
 Outcomes (in --json): unchanged, changed, deferred, rolled-back, degraded.
 Logs go to stderr; --json prints exactly one object on stdout.";
 
-/// Keeps an Agnes host's certificates right: observe, plan, apply, prove, or roll back.
+/// Keeps an Agnes host right, its certificates, secrets, snapshots and upgrades: observe, plan, apply, prove, or roll back.
 #[derive(Debug, Parser)]
 #[command(name = "agnes-ops", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Cli {

@@ -21,6 +21,7 @@ mod served;
 mod signal;
 mod snapshot;
 mod stack;
+mod state_file;
 mod status;
 mod tls;
 mod up;

@@ -42,6 +42,7 @@ use anyhow::{Context as _, Result};
 use crate::database::{FILE, IMAGE_USER, Program, Reader};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
+use crate::host::Host;
 
 pub use create::{create, make};
 pub use drill::drill;
@@ -141,6 +142,15 @@ fn reader<'a>(deployment: Deployment<'a>, program: &'a Program) -> Result<Reader
         program,
         owner: owner(deployment, program)?,
     })
+}
+
+/// The directory of one that is being made, and that of all of them: the server's own, who may not have made it yet.
+fn make_directory(host: &Host, path: &Path, owner: Option<FileOwner>) -> Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
+        host.make_dir_as(parent, 0o700, owner)?;
+    }
+    host.make_dir_as(path, 0o700, owner)?;
+    Ok(())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -10,6 +10,7 @@ use agnes_e2e::caddy::Version;
 use agnes_e2e::deployment::{DOMAIN, Deployment};
 use agnes_e2e::docker::{Docker, Project};
 use agnes_e2e::ports;
+use serde_json::Value;
 use xtask::command;
 
 mod combinations;
@@ -132,21 +133,37 @@ impl Stack {
         self.ask(&url, headers)
     }
 
+    /// A write through the proxy; `None`: it had no answer.
+    fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Option<(u16, Value)> {
+        wait(async {
+            let url = format!("https://{DOMAIN}:{}{path}", self.https.port());
+            let mut request = self.client().post(url).json(body);
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.ok()?;
+            let status = answer.status().as_u16();
+            Some((status, answer.json().await.unwrap_or_default()))
+        })
+    }
+
+    /// Finds the stack's names where it is.
+    fn client(&self) -> reqwest::Client {
+        reqwest::Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .resolve(DOMAIN, self.https)
+            .resolve(ALIAS, self.https)
+            .no_proxy()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap()
+    }
+
     /// Any address of this stack.
     fn ask(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, reqwest::Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let client = reqwest::Client::builder()
-                .tls_danger_accept_invalid_certs(true)
-                .redirect(reqwest::redirect::Policy::none())
-                .resolve(DOMAIN, self.https)
-                .resolve(ALIAS, self.https)
-                .no_proxy()
-                .timeout(Duration::from_secs(60))
-                .build()?;
+        wait(async {
+            let client = self.client();
             let mut request = client.get(url);
             for (name, value) in headers {
                 request = request.header(*name, *value);
@@ -166,6 +183,13 @@ impl Stack {
                 .is_ok_and(|answer| answer.status == status)
         });
     }
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(work)
 }
 
 /// What came through the proxy.

@@ -84,6 +84,16 @@ impl Deployment {
         }
     }
 
+    /// One `agnesd` of this host that listens here, without limits and without anybody who collects.
+    pub fn process(address: std::net::SocketAddr) -> Self {
+        Self::new()
+            .with("AGNES_RUNTIME", "process")
+            .with("AGNES_LISTEN", address.to_string())
+            .with("METRICS_ADDR", "off")
+            .with("AGNES_LIMIT_UNAUTHENTICATED_PER_MIN", "0")
+            .with("AGNES_LIMIT_AUTHENTICATED_PER_MIN", "0")
+    }
+
     /// One that polls a file of its own, where nothing is published yet.
     pub fn polling() -> Self {
         Self::new().polls_itself()

@@ -38,13 +38,7 @@ impl Host {
         mode: u32,
         owner: Option<FileOwner>,
     ) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: to.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(to, operation);
         let temp = temp_name(to).map_err(at("copy to this name"))?;
         self.checkpoint(&format!("before copying to {}", to.display()));
         let copied = (|| {
@@ -72,13 +66,7 @@ impl Host {
     /// What the file system says.
     #[expect(clippy::disallowed_methods, reason = "the one door to moving")]
     pub fn move_file(&self, from: &Path, to: &Path) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: to.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(to, operation);
         self.checkpoint(&format!("before moving to {}", to.display()));
         fs::rename(from, to).map_err(at("move to"))?;
         self.checkpoint(&format!("moved to {}", to.display()));
@@ -93,13 +81,7 @@ impl Host {
     /// What the file system says.
     #[expect(clippy::disallowed_methods, reason = "the one door to removing a tree")]
     pub fn remove_tree(&self, path: &Path) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         self.checkpoint(&format!("before removing {}", path.display()));
         match fs::remove_dir_all(path) {
             Ok(()) => sync_parent(path).map_err(at("fsync the directory of")),
@@ -135,13 +117,7 @@ impl Host {
         mode: u32,
         fill: impl FnOnce(&mut File) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         self.checkpoint(&format!("before making {}", path.display()));
         let mut options = fs::OpenOptions::new();
         let mut file = options

@@ -22,13 +22,7 @@ impl Host {
     /// # Errors
     /// Also when something has that name: it stays as it is.
     pub fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         let temp = temp_name(path).map_err(at("create under this name"))?;
         self.checkpoint(&format!("before creating {}", path.display()));
         let created = (|| {
@@ -62,13 +56,7 @@ impl Host {
         mode: u32,
         owner: Option<FileOwner>,
     ) -> Result<bool, InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         let mut changed = false;
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => {}

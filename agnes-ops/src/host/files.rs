@@ -29,6 +29,17 @@ pub struct InstallError {
     pub source: io::Error,
 }
 
+impl InstallError {
+    /// What makes an error of what the kernel said about `path` at this step.
+    pub(super) fn at(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self {
+            path: path.to_owned(),
+            operation,
+            source,
+        }
+    }
+}
+
 impl std::fmt::Display for InstallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.operation)
@@ -156,13 +167,7 @@ impl Host {
         mode: u32,
         owner: Option<FileOwner>,
     ) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         let temp = temp_name(path).map_err(at("install under this name"))?;
         self.checkpoint(&format!("before writing {}", path.display()));
         let written = (|| {
@@ -198,13 +203,7 @@ impl Host {
 
     /// Makes the name a symbolic link that says `target`, replacing what is there in one step. Unchanged: no write.
     pub fn link(&self, target: &Path, path: &Path) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         if self.entry(path).map_err(at("look at"))? == Entry::Link(target.to_owned()) {
             return Ok(());
         }
@@ -223,13 +222,7 @@ impl Host {
 
     /// Makes the directory and its missing parents with mode 0755.
     pub fn make_dir(&self, path: &Path) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         if path.is_dir() {
             return Ok(());
         }
@@ -254,13 +247,7 @@ impl Host {
 
     /// Removes one file or link, durably; absent is fine.
     pub fn remove_file(&self, path: &Path) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         self.checkpoint(&format!("before removing {}", path.display()));
         match fs::remove_file(path) {
             Ok(()) => sync_parent(path).map_err(at("fsync the directory of")),
@@ -271,13 +258,7 @@ impl Host {
 
     /// Removes a directory that holds files alone; a directory inside it is an error, and stays.
     pub fn remove_flat_dir(&self, path: &Path) -> Result<(), InstallError> {
-        let at = |operation: &'static str| {
-            move |source: io::Error| InstallError {
-                path: path.to_owned(),
-                operation,
-                source,
-            }
-        };
+        let at = |operation| InstallError::at(path, operation);
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

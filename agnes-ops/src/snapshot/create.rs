@@ -229,10 +229,7 @@ pub fn keep(
         };
         let making = directory(settings).join(format!("{id}{MAKING}"));
         host.remove_tree(&making)?;
-        if let Some(parent) = making.parent().filter(|parent| !parent.is_dir()) {
-            host.make_dir_as(parent, 0o700, reader.owner)?;
-        }
-        host.make_dir_as(&making, 0o700, reader.owner)?;
+        super::make_directory(host, &making, reader.owner)?;
         let to = making.join(FILE);
         host.copy(&aside.join(FILE), &to, 0o600, reader.owner)?;
         let copy = Copy {
@@ -370,12 +367,7 @@ fn export(
     let Deployment { host, settings, .. } = deployment;
     let program = super::program(deployment, surroundings)?;
     let reader = super::reader(deployment, &program)?;
-    if let Some(parent) = making.parent().filter(|parent| !parent.is_dir()) {
-        let made = host.make_dir_as(parent, 0o700, reader.owner);
-        made.map_err(anyhow::Error::from)?;
-    }
-    let made = host.make_dir_as(making, 0o700, reader.owner);
-    made.map_err(anyhow::Error::from)?;
+    super::make_directory(host, making, reader.owner)?;
     let root = match settings.data_dir.is_dir() {
         true => &settings.data_dir,
         false => &settings.state_dir,

@@ -37,7 +37,7 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
     for id in names(deployment)? {
         let path = directory(settings).join(&id);
         let manifest = Manifest::read(host, &path)?;
-        let manifest = manifest.ok().map(|(manifest, _)| manifest);
+        let manifest = manifest.ok();
         let sum = match &manifest {
             Some(_) => Some(host.sha256(&path.join(MANIFEST))?),
             None => None,

@@ -82,7 +82,7 @@ impl Manifest {
     ///
     /// # Errors
     /// When the host refuses.
-    pub fn read(host: &Host, directory: &Path) -> Result<Result<(Self, Vec<u8>), Unusable>> {
+    pub fn read(host: &Host, directory: &Path) -> Result<Result<Self, Unusable>> {
         let path = directory.join(MANIFEST);
         let Some(bytes) = host.read(&path)? else {
             return Ok(Err(Unusable::Missing));
@@ -92,7 +92,7 @@ impl Manifest {
                 "its fields are of version {}, this program knows {VERSION}",
                 found.manifest_version
             ))),
-            Ok(found) => Ok((found, bytes)),
+            Ok(found) => Ok(found),
             Err(why) => Err(Unusable::Unreadable(why.to_string())),
         })
     }

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agnes_config::Settings;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::host::Host;
+use crate::state_file;
 
 /// All that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,15 +82,8 @@ impl Ledger {
     /// # Errors
     /// When it is there and not understood: nothing may be assumed, and nothing deleted.
     pub fn read(host: &Host, settings: &Settings) -> Result<Self> {
-        let path = Self::path(settings);
-        let bytes = host
-            .read(&path)
-            .with_context(|| format!("{}: read", path.display()))?;
-        match bytes {
-            None => Ok(Self::default()),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{}: is no ledger of this program", path.display())),
-        }
+        let kept = state_file::read(host, &Self::path(settings))?;
+        Ok(kept.unwrap_or_default())
     }
 
     /// Makes it durable.
@@ -97,12 +91,7 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, host: &Host, settings: &Settings) -> Result<()> {
-        let path = Self::path(settings);
-        if let Some(directory) = path.parent() {
-            host.make_dir(directory)?;
-        }
-        host.install(&path, &serde_json::to_vec_pretty(self)?, 0o644, None)?;
-        Ok(())
+        state_file::write(host, &Self::path(settings), self)
     }
 
     /// Notes what a look came to; `None`: it found something.

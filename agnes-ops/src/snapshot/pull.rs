@@ -186,10 +186,7 @@ fn files(
     let host = deployment.host;
     let program = super::program(deployment, surroundings)?;
     let owner = super::owner(deployment, &program)?;
-    if let Some(parent) = pulling.parent().filter(|parent| !parent.is_dir()) {
-        host.make_dir_as(parent, 0o700, owner)?;
-    }
-    host.make_dir_as(pulling, 0o700, owner)?;
+    super::make_directory(host, pulling, owner)?;
     let progress = Progress::of("pull", manifest.bytes());
     for (name, wanted) in &manifest.files {
         let plain = Path::new(name)

@@ -152,7 +152,7 @@ pub fn examine(
     let manifest = found.manifest(host, &path)?;
     let mut migrated = None;
     let mut sum = String::new();
-    if let Some((manifest, bytes)) = &manifest {
+    if let Some(manifest) = &manifest {
         sum = host.sha256(&path.join(MANIFEST)).context("the manifest")?;
         let known = ledger.snapshots.get(id);
         if known.is_some_and(|known| known.manifest_sha256 != sum) {
@@ -163,12 +163,10 @@ pub fn examine(
             let what = format!("its manifest is that of {}", manifest.id);
             found.add("id-differs", what);
         }
-        debug_assert!(!bytes.is_empty());
         found.files(host, &path, manifest)?;
     }
     if host.size(&path.join(FILE)).context(FILE)?.is_some() {
-        let wanted = manifest.as_ref().map(|(manifest, _)| manifest);
-        match found.database(deployment, surroundings, &path, wanted)? {
+        match found.database(deployment, surroundings, &path, manifest.as_ref())? {
             Ok(done) => migrated = done,
             Err(refusal) => return Ok(Err(refusal)),
         }
@@ -183,7 +181,7 @@ pub fn examine(
     }
     Ok(Ok(Examined {
         findings: found.findings,
-        manifest: manifest.map(|(manifest, _)| manifest),
+        manifest,
         migrated,
     }))
 }
@@ -207,7 +205,7 @@ impl<'a> Found<'a> {
         });
     }
 
-    fn manifest(&mut self, host: &Host, path: &Path) -> Result<Option<(Manifest, Vec<u8>)>> {
+    fn manifest(&mut self, host: &Host, path: &Path) -> Result<Option<Manifest>> {
         match Manifest::read(host, path)? {
             Ok(found) => return Ok(Some(found)),
             Err(Unusable::Missing) => {

@@ -20,6 +20,7 @@ use crate::engine::{Container, Engine};
 use crate::env_file::Lookup;
 use crate::host::{Entry, Host};
 use crate::render::{OVERRIDE, PIN};
+use crate::state_file;
 
 /// Directories that are mounted, below the deployment's.
 const MOUNTED: [&str; 3] = ["caddy", "config", "monitoring"];
@@ -75,13 +76,7 @@ impl Applied {
     /// # Errors
     /// When it is there and not understood.
     pub fn read(host: &Host, settings: &Settings) -> Result<Option<Self>> {
-        let path = path(settings);
-        let bytes = host.read(&path);
-        let bytes = bytes.with_context(|| format!("{}: read", path.display()))?;
-        bytes
-            .map(|bytes| serde_json::from_slice(&bytes))
-            .transpose()
-            .with_context(|| format!("{}: is no file of this program", path.display()))
+        state_file::read(host, &path(settings))
     }
 
     /// Keeps it.
@@ -89,12 +84,7 @@ impl Applied {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, host: &Host, settings: &Settings) -> Result<()> {
-        let path = path(settings);
-        if let Some(parent) = path.parent() {
-            host.make_dir(parent)?;
-        }
-        host.install(&path, &serde_json::to_vec_pretty(self)?, 0o644, None)?;
-        Ok(())
+        state_file::write(host, &path(settings), self)
     }
 
     /// How things are.
@@ -130,7 +120,7 @@ impl Applied {
             }
         }
         let env = host.read(&dir.join(ENV)).context(ENV)?;
-        files.insert(ENV.to_owned(), of_env(&env.unwrap_or_default(), lookup));
+        files.insert(ENV.to_owned(), of_env(&env.unwrap_or_default()));
         let images = containers
             .iter()
             // one that was made and never started is as good as none (U12)
@@ -215,8 +205,9 @@ fn below(host: &Host, dir: &Path, directory: &Path, names: &mut Vec<String>) -> 
 
 /// One hash over the keys and values that containers are made from. Secrets that the server reads again are left out, and which files
 /// Compose is given: those are looked at themselves.
-fn of_env(bytes: &[u8], lookup: Lookup<'_>) -> String {
-    let parsed = dotenv::parse(bytes, lookup);
+fn of_env(bytes: &[u8]) -> String {
+    // a person's shell and a timer must not see two files in one
+    let parsed = dotenv::parse(bytes, &|_| None);
     let mut pairs = BTreeMap::new();
     for entry in &parsed.entries {
         let reread = env_keys::by_env(&entry.key).is_some_and(env_keys::Key::is_secret);
@@ -285,7 +276,7 @@ mod tests {
 
     #[test]
     fn b10_a_rotated_secret_is_no_drift_and_any_other_value_is() {
-        let hash = |text: &str| of_env(text.as_bytes(), &|_| None);
+        let hash = |text: &str| of_env(text.as_bytes());
         let before = hash("LOG_LEVEL=info\nJWT_SECRET_KEY=a\n# x\n");
         assert_eq!(
             before,

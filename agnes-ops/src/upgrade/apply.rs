@@ -62,9 +62,6 @@ pub fn apply(
     options: &Options<'_>,
 ) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
-    if settings.runtime == Runtime::Process {
-        return Ok(runtime_process());
-    }
     if let Some(report) = finish_open(deployment, surroundings, options)? {
         return Ok(report);
     }
@@ -191,7 +188,7 @@ pub fn runtime_process() -> Report {
     Report::refused(Exit::Config, Refusal::new("runtime-process", message))
 }
 
-/// What another run left open comes first; `None`: nothing of it is left, and the version that runs was never touched.
+/// What comes before every upgrade: there is something to upgrade, and what another run left open is finished or undone; `None`: nothing of it is left, and the version that runs was never touched.
 ///
 /// # Errors
 /// As [`apply`].
@@ -201,6 +198,9 @@ pub fn finish_open(
     options: &Options<'_>,
 ) -> Result<Option<Report>> {
     let Deployment { host, settings, .. } = deployment;
+    if settings.runtime == Runtime::Process {
+        return Ok(Some(runtime_process()));
+    }
     if !options.dry_run
         && let Some(report) = (options.restore)()?
     {

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use agnes_config::Settings;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -15,6 +15,7 @@ use crate::deployment::Deployment;
 use crate::host::Host;
 use crate::image::Digest;
 use crate::outcome::{Outcome, Report};
+use crate::state_file;
 
 /// `upgrade forgive`: a digest may be tried again.
 ///
@@ -60,15 +61,8 @@ impl Ledger {
     /// # Errors
     /// When it is there and not understood.
     pub fn read(host: &Host, settings: &Settings) -> Result<Self> {
-        let path = Self::path(settings);
-        let bytes = host
-            .read(&path)
-            .with_context(|| format!("{}: read", path.display()))?;
-        match bytes {
-            None => Ok(Self::default()),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{}: is no ledger of this program", path.display())),
-        }
+        let kept = state_file::read(host, &Self::path(settings))?;
+        Ok(kept.unwrap_or_default())
     }
 
     /// The entry of a digest.
@@ -101,11 +95,6 @@ impl Ledger {
     }
 
     fn write(&self, host: &Host, settings: &Settings) -> Result<()> {
-        let path = Self::path(settings);
-        if let Some(directory) = path.parent() {
-            host.make_dir(directory)?;
-        }
-        host.install(&path, &serde_json::to_vec_pretty(self)?, 0o644, None)?;
-        Ok(())
+        state_file::write(host, &Self::path(settings), self)
     }
 }

@@ -22,6 +22,7 @@ use super::transaction::{Transaction, journal};
 use super::{Surroundings, history, observe, preflight, prune};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
+use crate::journal::Journal;
 use crate::outcome::{Exit, Outcome, Refusal, Report};
 
 /// Rehearses.
@@ -43,6 +44,11 @@ pub fn rehearse(
             "{} was cut off and is not finished; nothing was touched",
             open.id
         );
+        let refusal = Refusal::new("interrupted", message).hint("agnes-ops upgrade");
+        return Ok(Report::refused(Exit::Failed, refusal));
+    }
+    if Journal::new(&settings.state_dir, "restore").is_open(host)? {
+        let message = "a restore was cut off and is not finished; nothing was touched";
         let refusal = Refusal::new("interrupted", message).hint("agnes-ops upgrade");
         return Ok(Report::refused(Exit::Failed, refusal));
     }

@@ -6,10 +6,9 @@
 //!
 //! Does not: choose a snapshot: it is the one that was taken before the upgrade.
 
-use agnes_config::Runtime;
 use anyhow::Result;
 
-use super::apply::{Options, begin, finish_open, new, runtime_process};
+use super::apply::{Options, begin, finish_open, new};
 use super::containers::kept_tag;
 use super::history::Arrival;
 use super::steps::planned;
@@ -31,9 +30,6 @@ pub fn rollback(
     options: &Options<'_>,
 ) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
-    if settings.runtime == Runtime::Process {
-        return Ok(runtime_process());
-    }
     if let Some(report) = finish_open(deployment, surroundings, options)? {
         return Ok(report);
     }

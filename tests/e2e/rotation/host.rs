@@ -30,13 +30,7 @@ impl Host {
 
     pub(super) fn with(more: impl FnOnce(Deployment) -> Deployment) -> Self {
         let address = ports::free_address();
-        let deployment = Deployment::new()
-            .with("AGNES_RUNTIME", "process")
-            .with("AGNES_LISTEN", address.to_string())
-            .with("METRICS_ADDR", "")
-            .with("AGNES_LIMIT_UNAUTHENTICATED_PER_MIN", "0")
-            .with("AGNES_LIMIT_AUTHENTICATED_PER_MIN", "0");
-        let deployment = more(deployment);
+        let deployment = more(Deployment::process(address));
         std::fs::create_dir_all(deployment.dir().join("data")).unwrap();
         deployment.ops(&["secrets", "ensure"]).exits(0);
         let daemon = Some(start(&deployment, address));

@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use agnes_e2e::deployment::DOMAIN;
-
 use super::{Stack, socket, until};
 
 impl Stack {
@@ -21,21 +19,8 @@ impl Stack {
     fn write(&self) {
         let body =
             json!({"email": "admin@example.com", "password": "correct horse battery staple"});
-        let url = format!("https://{DOMAIN}:{}/auth/bootstrap", self.https.port());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let status = runtime.block_on(async {
-            let client = reqwest::Client::builder()
-                .tls_danger_accept_invalid_certs(true)
-                .resolve(DOMAIN, self.https)
-                .no_proxy()
-                .build()
-                .unwrap();
-            client.post(url).json(&body).send().await.unwrap().status()
-        });
-        assert!(status.is_success(), "{status}");
+        let (status, said) = self.post("/auth/bootstrap", None, &body).unwrap();
+        assert_eq!(status, 201, "{said}");
     }
 }
 

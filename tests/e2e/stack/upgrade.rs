@@ -168,35 +168,10 @@ impl Host {
         }
     }
 
-    fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Option<(u16, Value)> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let client = reqwest::Client::builder()
-                .tls_danger_accept_invalid_certs(true)
-                .resolve(agnes_e2e::deployment::DOMAIN, self.stack.https)
-                .no_proxy()
-                .timeout(Duration::from_secs(60))
-                .build()
-                .unwrap();
-            let port = self.stack.https.port();
-            let url = format!("https://{}:{port}{path}", agnes_e2e::deployment::DOMAIN);
-            let mut request = client.post(url).json(body);
-            if let Some(token) = token {
-                request = request.bearer_auth(token);
-            }
-            let answer = request.send().await.ok()?;
-            let status = answer.status().as_u16();
-            Some((status, answer.json().await.unwrap_or_default()))
-        })
-    }
-
     fn sign_in(&self) -> String {
         let who = json!({"email": EMAIL, "password": PASSWORD});
-        self.post("/auth/bootstrap", None, &who).unwrap();
-        let (status, tokens) = self.post("/auth/token", None, &who).unwrap();
+        self.stack.post("/auth/bootstrap", None, &who).unwrap();
+        let (status, tokens) = self.stack.post("/auth/token", None, &who).unwrap();
         assert_eq!(status, 200, "{tokens}");
         tokens["access_token"].as_str().unwrap().to_owned()
     }
@@ -210,7 +185,10 @@ impl Host {
                 while !stop.load(Ordering::Relaxed) {
                     number += 1;
                     let name = format!("{prefix}_{number}");
-                    match self.post("/api/groups", Some(token), &json!({"name": name})) {
+                    match self
+                        .stack
+                        .post("/api/groups", Some(token), &json!({"name": name}))
+                    {
                         Some((201, _)) => written.push(name),
                         Some((503, _)) | None => std::thread::sleep(Duration::from_millis(20)),
                         Some(other) => panic!("{name}: {other:?}"),
@@ -459,6 +437,7 @@ fn u09_killed_at_any_checkpoint_the_next_tick_leaves_one_healthy_version() {
     for (_, number) in sample {
         let name = format!("before_{number}");
         let (status, _) = host
+            .stack
             .post("/api/groups", Some(&token), &json!({"name": name}))
             .unwrap();
         assert_eq!(status, 201);

@@ -106,6 +106,7 @@ fn u06_when_both_versions_are_bad_a_person_is_called_and_every_tick_tries_the_wa
     assert_eq!(back.detail("ledger")[0]["digest"], bad.as_str());
     host.runs(&host.first);
     let (status, _) = host
+        .stack
         .post(
             "/api/groups",
             Some(&token),

@@ -17,7 +17,9 @@ impl Host {
 
     #[track_caller]
     pub(super) fn writes(&self, token: &str, name: &str) {
-        let answer = self.post("/api/groups", Some(token), &json!({"name": name}));
+        let answer = self
+            .stack
+            .post("/api/groups", Some(token), &json!({"name": name}));
         let (status, said) = answer.unwrap();
         assert_eq!(status, 201, "{said}");
     }
