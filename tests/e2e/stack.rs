@@ -53,7 +53,16 @@ impl Stack {
 
     /// The same from another image.
     fn up_from(version: Version, image: &str, settings: &[(&str, &str)]) -> Option<Self> {
-        let docker = Docker::get()?;
+        Self::up_on(Docker::get()?, version, image, settings)
+    }
+
+    /// The same on this engine.
+    fn up_on(
+        docker: &'static Docker,
+        version: Version,
+        image: &str,
+        settings: &[(&str, &str)],
+    ) -> Option<Self> {
         let caddy = docker.caddy_image(version).unwrap()?;
         let project = Project::empty(docker).unwrap();
         let (https, http, plain) = (

@@ -29,7 +29,7 @@ static IMAGES: Mutex<()> = Mutex::new(());
 pub struct Docker {
     host: String,
     /// Ours when nobody gave one; it ends with this process.
-    _own: Option<Engine>,
+    own: Option<Engine>,
 }
 
 impl Docker {
@@ -46,16 +46,39 @@ impl Docker {
             return None;
         }
         let start = || match std::env::var(HOST_VARIABLE) {
-            Ok(host) => Docker { host, _own: None },
+            Ok(host) => Docker { host, own: None },
             Err(_) => {
                 let own = Engine::start().expect("start a Docker engine");
                 Docker {
                     host: own.host().to_owned(),
-                    _own: Some(own),
+                    own: Some(own),
                 }
             }
         };
         ENGINE.get_or_init(|| Some(start())).as_ref()
+    }
+
+    /// An engine of one test's own, which it may kill: [`Docker::engine`]. `None` after saying `SKIP`.
+    ///
+    /// # Panics
+    /// As [`Docker::get`].
+    pub fn private() -> Option<&'static Self> {
+        Self::get()?;
+        if !nix::unistd::geteuid().is_root() {
+            components::skip("dockerd", "needs root");
+            return None;
+        }
+        let own = Engine::start().expect("start a Docker engine");
+        // it ends with this process
+        Some(Box::leak(Box::new(Docker {
+            host: own.host().to_owned(),
+            own: Some(own),
+        })))
+    }
+
+    /// The engine itself, where it is this process's.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.own.as_ref()
     }
 
     /// What a child needs in its environment so that its `docker` and `docker compose` are ours and talk to this engine.

@@ -5,6 +5,7 @@
 //!
 //! Does not: have a default bridge, which is one name per machine; compose projects bring networks of their own.
 
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -21,14 +22,33 @@ pub const HOST_VARIABLE: &str = "AGNES_TEST_DOCKER_HOST";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The keeper: starts the engine, waits for its own input to close, stops the engine by pid and removes its directory.
+/// The keeper: starts the engine, kills and starts it again when it is told to, waits for its own input to close, stops the engine by
+/// pid and removes its directory.
 const KEEPER: &str = r#"
 dir=$1; shift
 "$@" </dev/null >"$dir/log" 2>&1 &
 pid=$!
-read -r _
+while read -r word; do
+    case $word in
+    kill)
+        kill -KILL "$pid"; wait "$pid"
+        # it goes with its daemon; where nobody reaps it, its pid would pass for a living one
+        kill -KILL "$(cat "$dir/exec/containerd/containerd.pid")" 2>/dev/null
+        rm -f "$dir/exec/containerd/containerd.pid"
+        : >"$dir/killed" ;;
+    start) rm -f "$dir/killed" "$dir/s"; "$@" </dev/null >>"$dir/log" 2>&1 & pid=$! ;;
+    esac
+done
+if [ -e "$dir/killed" ]; then
+    # what it ran is not left behind: only a daemon stops it
+    rm -f "$dir/s"; "$@" </dev/null >>"$dir/log" 2>&1 & pid=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ -S "$dir/s" ] && break; sleep 1; done
+    sleep 2
+fi
 kill -TERM "$pid" 2>/dev/null
 wait "$pid"
+# a daemon that was killed has forgotten some
+cut -d ' ' -f 2 /proc/mounts | grep "^$dir/" | sort -r | while read -r at; do umount "$at"; done
 rm -rf --one-file-system "$dir"
 "#;
 
@@ -77,6 +97,34 @@ impl Engine {
     /// What `DOCKER_HOST` is set to.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Kills the engine's daemon, as a crash would; what it runs goes on.
+    ///
+    /// # Errors
+    /// When its keeper is gone, or does not come to it within 30 s.
+    pub fn kill(&self) -> Result<()> {
+        self.tell("kill")?;
+        let asked = Instant::now();
+        while !self.dir.join("killed").exists() {
+            ensure!(asked.elapsed() < STOP_DEADLINE, "the engine lives");
+            sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Starts a killed daemon again, and waits until it answers.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_again(&self) -> Result<()> {
+        self.tell("start")?;
+        self.wait_until_it_answers()
+    }
+
+    fn tell(&self, word: &str) -> Result<()> {
+        let mut leash = self.leash.as_ref().context("the engine has a keeper")?;
+        writeln!(leash, "{word}").context("tell the engine's keeper")
     }
 
     fn wait_until_it_answers(&self) -> Result<()> {

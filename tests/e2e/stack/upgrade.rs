@@ -10,6 +10,7 @@ use agnes_e2e::registry::{Access, Registry};
 use serde_json::{Value, json};
 use xtask::command;
 
+mod engine;
 mod matrix;
 mod migration;
 mod plan;
@@ -77,7 +78,11 @@ impl Host {
 
     /// The same, of this registry.
     fn of(registry: Registry, more: &str) -> Option<Self> {
-        let docker = Docker::get()?;
+        Self::on(Docker::get()?, registry, more)
+    }
+
+    /// The same on this engine.
+    fn on(docker: &'static Docker, registry: Registry, more: &str) -> Option<Self> {
         let project = docker.project_image().unwrap()?;
         let repository = format!("{}/team/agnes", registry.host());
         let name = format!("{repository}:stable");
@@ -87,7 +92,7 @@ impl Host {
             ("AGNES_LIMIT_UNAUTHENTICATED_PER_MIN", "0"),
             ("AGNES_LIMIT_AUTHENTICATED_PER_MIN", "0"),
         ];
-        let stack = Stack::up_from(Version::V2_11, &name, &settings)?;
+        let stack = Stack::up_on(docker, Version::V2_11, &name, &settings)?;
         let toml = format!(
             "[upgrade]\nmin_interval = \"0s\"\n{more}\n[upgrade.gate]\nstable_for = \"2s\"\ntimeout = \"20s\"\n"
         );
