@@ -8,11 +8,13 @@
 mod compose;
 mod corpus;
 mod crash;
+mod credentials;
 mod damage;
 mod dotenv;
 mod fetch;
 mod harness;
 mod hostile;
+mod injected;
 mod load;
 mod pentest;
 mod proxy;

@@ -19,3 +19,4 @@ pub mod ports;
 pub mod process;
 pub mod registry;
 pub mod secret_manager;
+pub mod systemd;

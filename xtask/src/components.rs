@@ -14,14 +14,15 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-mod base_image;
 mod catalogue;
 mod crates;
 mod debian;
 mod npm;
+mod tree;
 mod wheel;
 
 pub use catalogue::ALL;
+use tree::Tree;
 
 /// One real program (or file) that tests need.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ enum Origin {
     /// A program of a crate.
     Crate { version: &'static str },
     /// A tree for `docker import`, made of Debian packages.
-    BaseImage,
+    Tree(Tree),
 }
 
 impl Component {
@@ -246,10 +247,8 @@ fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
     for component in of(|origin| matches!(origin, Origin::Npm { .. })) {
         attempt(vec![component.name], &|| npm::unpack(dir, component));
     }
-    for component in of(|origin| matches!(origin, Origin::BaseImage)) {
-        attempt(vec![component.name], &|| {
-            base_image::make(&dir.join(component.name))
-        });
+    for component in of(|origin| matches!(origin, Origin::Tree(_))) {
+        attempt(vec![component.name], &|| tree::make(dir, component));
     }
     for component in of(|origin| matches!(origin, Origin::Crate { .. })) {
         attempt(vec![component.name], &|| crates::install(dir, component));

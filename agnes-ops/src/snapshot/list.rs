@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::manifest::{MANIFEST, Manifest};
+use super::manifest::{MANIFEST, Manifest, made_at};
 use super::proven::{Ledger, Standing};
 use super::{directory, names};
 use crate::deployment::Deployment;
@@ -24,6 +24,14 @@ pub struct Listed {
     pub manifest: Option<Manifest>,
     /// How it stands.
     pub standing: Standing,
+}
+
+impl Listed {
+    /// What orders them by when they were made.
+    fn age(&self) -> (Option<OffsetDateTime>, String) {
+        let told = self.manifest.as_ref().map(|manifest| manifest.created_at);
+        (told.or_else(|| made_at(&self.id)), self.id.clone())
+    }
 }
 
 /// All that are there, the oldest first.
@@ -48,6 +56,8 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
             manifest,
         });
     }
+    // two of one second are told apart by more than their names
+    found.sort_by_key(Listed::age);
     Ok(found)
 }
 
@@ -58,10 +68,7 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
 pub fn newest_proven(deployment: Deployment<'_>) -> Result<Option<Listed>> {
     let mut all = listed(deployment)?;
     all.retain(|one| matches!(one.standing, Standing::Proven(_)));
-    Ok(all.into_iter().max_by_key(|one| {
-        let at = one.manifest.as_ref().map(|manifest| manifest.created_at);
-        (at, one.id.clone())
-    }))
+    Ok(all.pop())
 }
 
 /// `snapshot list`.

@@ -58,13 +58,18 @@ impl SmallDisk {
     /// Leaves about `kib` KiB.
     pub(crate) fn fill_but(&self, kib: u64) {
         let mut filler = File::create(self.at.join("filler")).unwrap();
-        for size in [1 << 20, 64 << 10, 4096] {
-            let bytes = vec![0x11; size];
-            while filler.write_all(&bytes).is_ok() {}
+        // what is put aside for writes that wait, and what others gave back, is free only after a sync
+        let mut filled = u64::MAX;
+        while filled != filler.metadata().unwrap().len() {
+            filled = filler.metadata().unwrap().len();
+            for size in [1 << 20, 64 << 10, 4096] {
+                let bytes = vec![0x11; size];
+                while filler.write_all(&bytes).is_ok() {}
+            }
+            filler.sync_all().unwrap();
         }
         let written = filler.metadata().unwrap().len();
         filler.set_len(written - (kib << 10)).unwrap();
-        // what was taken back is free once the journal says so
         filler.sync_all().unwrap();
     }
 

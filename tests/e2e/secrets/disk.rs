@@ -1,8 +1,12 @@
 //! Secrets on a disk that is full, and on one whose writes fail.
 
+use std::collections::BTreeMap;
+
+use agnes_e2e::components::{require, seed};
 use agnes_e2e::deployment::Deployment;
 
-use super::{EDITED, all_agree, current, ensure, replace, tree, value};
+use super::{EDITED, OWN, all_agree, current, ensure, replace, tree, value};
+use crate::injected::injected;
 use crate::small_disk::SmallDisk;
 
 /// A host with its secrets on a small disk of its own.
@@ -37,6 +41,9 @@ fn a_full_disk_changes_no_secret_and_the_next_run_with_room_finishes() {
     assert_eq!(value(&deployment, "JWT_SECRET_KEY").unwrap(), old);
 
     replace(&deployment, "JWT_SECRET_KEY", EDITED);
+    // what was given back is free some time after the journal was written; only an unmount waits for that
+    crate::small_disk::run(std::process::Command::new("umount").arg(&disk.at)).unwrap();
+    disk.attach().unwrap();
     disk.fill();
     let before = tree(&deployment);
     let ran = ensure(&deployment).exits(1);
@@ -48,4 +55,66 @@ fn a_full_disk_changes_no_secret_and_the_next_run_with_room_finishes() {
     all_agree(&deployment);
     assert_eq!(current(&deployment, "JWT_SECRET_KEY").1, EDITED);
     deployment.ops(&["secrets", "rotate", "jwt"]).exits(0);
+}
+
+/// Every secret has a value that was good before or is good after, wherever it is kept.
+#[track_caller]
+fn intact(deployment: &Deployment, before: &BTreeMap<&str, String>, at: &str) {
+    let mine =
+        |value: &str| value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    for name in OWN {
+        let (_, kept) = current(deployment, name);
+        let written = value(deployment, name).unwrap();
+        assert!(mine(&kept), "{at}: {name}: {kept:?} is kept");
+        assert!(mine(&written), "{at}: {name}: {written:?} in .env");
+        // what is in .env was there before, or is kept: no value is lost
+        let known = kept == written || before[name] == written || before[name] == kept;
+        assert!(known, "{at}: {name}");
+    }
+}
+
+#[test]
+fn b05_a_write_that_fails_leaves_every_secret_whole_and_the_next_run_finishes() {
+    let Some(strace) = require("strace") else {
+        return;
+    };
+    let soak = std::env::var_os("AGNES_SOAK").is_some();
+    let deployment = super::host();
+    ensure(&deployment).exits(0);
+    let mut met = 0;
+    for fault in ["write:EIO", "fsync:EIO", "rename:EIO", "symlink:EIO"] {
+        for verb in [
+            &["secrets", "ensure"][..],
+            &["secrets", "rotate", "jwt", "--now"],
+        ] {
+            for number in 1..400 {
+                if !soak && !(number + seed()).is_multiple_of(2) {
+                    continue;
+                }
+                if verb[1] == "ensure" {
+                    // a person's edit is what there is to write
+                    replace(&deployment, "SESSION_SECRET", &format!("{number:064x}"));
+                    replace(&deployment, "JWT_SECRET_KEY", EDITED);
+                }
+                let before = OWN.map(|name| (name, value(&deployment, name).unwrap()));
+                let before = BTreeMap::from(before);
+                let at = format!("{verb:?}, {fault} {number}");
+                let there_was_one = injected(&deployment, &strace, fault, number, verb);
+                intact(&deployment, &before, &at);
+                if verb[1] == "rotate" {
+                    // a rotation that was cut off is finished by the next
+                    deployment.ops(verb).exits(0);
+                }
+                ensure(&deployment).exits(0);
+                all_agree(&deployment);
+                if !there_was_one {
+                    break;
+                }
+                met += 1;
+            }
+        }
+    }
+    assert!(met > 15, "{met} faults");
+    deployment.ops(&["secrets", "rotate", "jwt"]).exits(0);
+    all_agree(&deployment);
 }

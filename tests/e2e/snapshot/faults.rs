@@ -1,10 +1,10 @@
 //! Full disks and disks whose writes fail: refused or rolled back, and the next run is good.
 
 use agnes_e2e::components::{require, seed};
-use agnes_e2e::deployment::{agnes_ops, run};
 use serde_json::json;
 
 use super::host::{Host, names};
+use crate::injected::injected;
 use crate::small_disk::SmallDisk;
 
 #[test]
@@ -43,46 +43,6 @@ fn u13_on_a_full_disk_nothing_is_begun_and_what_is_there_stays() {
     drop(host);
 }
 
-/// Runs `snapshot …` with the n-th of these calls of its own failing; whether there was one.
-fn with_a_fault(
-    host: &Host,
-    strace: &std::path::Path,
-    fault: &str,
-    number: u64,
-    verb: &[&str],
-) -> bool {
-    let trace = host.deployment.dir().join("trace");
-    let command = host
-        .deployment
-        .command(&[&["snapshot"], verb, &["--json"]].concat());
-    let mut traced = std::process::Command::new(strace);
-    let (calls, error) = fault.split_once(':').unwrap();
-    traced
-        .args(["-qq", "-o"])
-        .arg(&trace)
-        .args(["-e", &format!("trace={calls}")])
-        .args(["-e", &format!("inject={calls}:error={error}:when={number}")])
-        .arg(agnes_ops())
-        .args(command.get_args())
-        .stdin(std::process::Stdio::null());
-    let ran = run(traced);
-    let faulted = std::fs::read_to_string(&trace)
-        .unwrap()
-        .contains("(INJECTED)");
-    // the descriptor by which threads wake each other fails too, which no disk does: it dies as by a kill
-    let serves = [0, 1, 101].contains(&ran.code);
-    assert!(
-        serves,
-        "{fault} {number}: exit {}: {}",
-        ran.code, ran.stderr
-    );
-    if ran.code == 1 {
-        let said = ran.json["details"]["message"].as_str();
-        assert!(said.is_some(), "{fault} {number}: {}", ran.stdout);
-    }
-    faulted
-}
-
 #[test]
 fn s02_a_write_that_fails_is_a_failure_that_is_taken_back_and_the_next_run_is_good() {
     let Some(strace) = require("strace") else {
@@ -103,7 +63,13 @@ fn s02_a_write_that_fails_is_a_failure_that_is_taken_back_and_the_next_run_is_go
                 if !soak && !(number + seed()).is_multiple_of(7) {
                     continue;
                 }
-                if !with_a_fault(&host, &strace, fault, number, verb) {
+                if !injected(
+                    &host.deployment,
+                    &strace,
+                    fault,
+                    number,
+                    &[&["snapshot"], verb].concat(),
+                ) {
                     break;
                 }
                 // whatever was left open ends, and what is there is whole

@@ -48,9 +48,10 @@ const SHORT_GATE: &str = "[upgrade.gate]\ntimeout = \"2s\"\nstable_for = \"1s\"\
 
 /// An `agnes-ops` whose `agnesd` does not start as many times.
 fn restore_with_failing_starts(host: &Host, id: &str, fails: usize) -> Ran {
-    let programs = tempfile::tempdir().unwrap();
+    // a second name and not a copy: whoever forks while a copy is written holds it open, and it cannot be run
+    let programs = tempfile::tempdir_in(agnes_ops().parent().unwrap()).unwrap();
     let ops = programs.path().join("agnes-ops");
-    std::fs::copy(agnes_ops(), &ops).unwrap();
+    std::fs::hard_link(agnes_ops(), &ops).unwrap();
     let starts = programs.path().join("starts");
     let script = format!(
         "#!/bin/sh\nif [ $1 = serve ]; then echo >> {starts}; [ $(wc -l < {starts}) -gt {fails} ] || exit 7; fi\nexec {} \"$@\"\n",
@@ -170,7 +171,9 @@ fn s09_killed_at_any_checkpoint_the_next_run_leaves_one_of_two_good_states() {
         let count = crate::crash::checkpoints(&host.deployment, &["snapshot", "restore", &id]);
         let listed = host.ops(&["list"]).exits(0);
         let kept = listed.detail("snapshots").as_array().unwrap();
+        // the newest is the last, though its name may sort before that of another of the same second
         let kept = kept.last().unwrap()["id"].as_str().unwrap().to_owned();
+        assert!(kept.ends_with("-before-restore"), "{kept}");
         host.ops(&["restore", &kept]).exits(0);
         assert_eq!(host.users(), 2);
         count

@@ -4,7 +4,7 @@
 //!
 //! Does not: fetch or probe anything.
 
-use super::{Component, Origin, Probe};
+use super::{Component, Origin, Probe, Tree};
 
 const fn system(name: &'static str, probe: Probe, needed_for: &'static str) -> Component {
     Component {
@@ -160,6 +160,24 @@ pub const ALL: &[Component] = &[
         name: "base-image.tar",
         needed_for: "images to test with",
         probe: Probe::Exists,
-        origin: Origin::BaseImage,
+        origin: Origin::Tree(Tree {
+            variant: "extract",
+            packages: "libc6,libgcc-s1,libstdc++6,libssl3,ca-certificates,busybox-static",
+            // packages are unpacked, not configured: no maintainer script makes /bin/sh, so busybox is told to
+            hooks: &[
+                "chroot \"$1\" /bin/busybox --install -s /bin",
+                "chroot \"$1\" /bin/busybox sh -c 'cat /usr/share/ca-certificates/mozilla/*.crt > /etc/ssl/certs/ca-certificates.crt'",
+            ],
+        }),
+    },
+    Component {
+        name: "systemd-image.tar",
+        needed_for: "units under a real systemd",
+        probe: Probe::Exists,
+        origin: Origin::Tree(Tree {
+            variant: "minbase",
+            packages: "systemd,systemd-sysv,libstdc++6,ca-certificates",
+            hooks: &[],
+        }),
     },
 ];
