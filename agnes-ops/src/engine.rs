@@ -45,6 +45,11 @@ impl Container {
     pub fn runs(&self) -> bool {
         self.state == "running"
     }
+
+    /// Whether it runs, or the engine starts it again and again: nobody stopped it.
+    pub fn is_kept_up(&self) -> bool {
+        self.runs() || self.state == "restarting"
+    }
 }
 
 #[derive(Deserialize)]

@@ -43,7 +43,7 @@ impl Service for Composed<'_> {
         let engine = Engine::of(self.surroundings.docker_host)?;
         let containers = engine.containers(&self.deployment.settings.dir)?;
         let mut app = containers.iter().filter(|one| one.service == SERVICE);
-        Ok(app.any(|one| one.runs() || one.state == "restarting"))
+        Ok(app.any(|one| one.is_kept_up()))
     }
 
     fn stop(&self) -> Result<()> {

@@ -48,7 +48,7 @@ pub fn look(
         mode: upgrade.mode,
         app: match app {
             None => App::Absent,
-            Some(app) if app.runs() => App::Runs,
+            Some(app) if app.is_kept_up() => App::Runs,
             Some(app) => App::Stopped(app.state.clone()),
         },
         stopped: containers

@@ -13,7 +13,7 @@ use crate::image::{Digest, Reference};
 /// The service's container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum App {
-    /// Its process runs.
+    /// Its process runs, or the engine starts it again and again.
     Runs,
     /// There is one in this state.
     Stopped(String),
@@ -51,7 +51,7 @@ pub enum Waits {
     OutsideWindow(Option<i64>),
     /// `manual`
     Manual,
-    /// `app-stopped`: an operator's own doing, or a crash.
+    /// `app-stopped`: an operator's own doing, or a crash that the engine leaves at that.
     Stopped(String),
 }
 

@@ -1,7 +1,7 @@
 //! A server that does not answer while its container runs.
 //!
-//! Always true: it may be at work (U10), so it is waited for, up to `upgrade.defer_max`, or until a person goes back; then it is stopped
-//! without having been asked. Its own version folds in what it left of its log before another one reads the data (S05); the new
+//! Always true: it may be at work (U10), so it is waited for, up to `upgrade.defer_max`, or until a person goes back; one that the engine
+//! starts again and again is not. Then it is stopped without having been asked. Its own version folds in what it left of its log before another one reads the data (S05); the new
 //! version starts held, by the file that a server looks for.
 //!
 //! Does not: judge what is wrong with it.
@@ -26,7 +26,10 @@ impl Swap<'_> {
         let said = format!("{}: {why}", self.socket.path().display());
         let digest = self.transaction.to.digest.as_ref();
         let overdue = waiting::overdue(host, settings, digest).at("drain")?;
-        if overdue.is_none() && !self.transaction.back {
+        let seen = self.engine.inspect(&self.transaction.container);
+        // what ends before it serves is not at work, and what is published may be its cure
+        let crashes = seen.at("drain")?.restarting;
+        if overdue.is_none() && !self.transaction.back && !crashes {
             return Err(Stop::Deferred("server-unreachable", said));
         }
         tracing::warn!("{said}: it is stopped without having been asked");

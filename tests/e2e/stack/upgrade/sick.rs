@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::migration::MIGRATES;
 use super::{Host, entrypoint};
+use crate::stack::until;
 
 impl Host {
     /// The control socket is dead; callers are served as ever.
@@ -62,6 +63,39 @@ fn u10_a_server_that_says_nothing_is_waited_for_and_then_done_without() {
     for name in ["before", "unasked", "after"] {
         assert!(host.has(&token, name), "lost {name}");
     }
+}
+
+#[test]
+fn u08_a_version_that_crashes_again_and_again_is_cured_by_the_next_one_and_loses_nothing() {
+    let Some(host) = Host::up("defer_max = \"1h\"") else {
+        return;
+    };
+    let token = host.sign_in();
+    let crashes = "[ ! -e /data/state/crash ] || exit 3; exec /usr/lib/agnes/agnesd serve";
+    host.publish(&entrypoint(crashes));
+    host.upgrade(&[]).exits(0).with_outcome("changed");
+    host.writes(&token, "before");
+    std::fs::write(host.stack.deployment.state().join("crash"), "").unwrap();
+    let app = host.stack.project.container("app").unwrap();
+    let said = |format: &str| {
+        let inspect = ["inspect", "--format", format, &app];
+        let said = xtask::command::capture(&mut host.stack.docker.command(inspect));
+        said.unwrap().trim().to_owned()
+    };
+    let pid = nix::unistd::Pid::from_raw(said("{{.State.Pid}}").parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    until("the engine starts it again and again", || {
+        said("{{.State.Restarting}}") == "true"
+    });
+    // the image that runs is the one that is wanted: there is no cure yet
+    host.upgrade(&["check"]).exits(0);
+    let cure = host.publish("LABEL version=cure");
+    until("it is between two crashes", || {
+        said("{{.State.Restarting}}") == "true"
+    });
+    host.upgrade(&[]).exits(0).with_outcome("changed");
+    host.runs(&cure);
+    assert!(host.has(&token, "before"));
 }
 
 /// It has to be killed, its log is not folded in, and the next version migrates.
