@@ -82,6 +82,8 @@ pub struct Inspected {
     pub exit_code: i64,
     /// Killed for its memory.
     pub out_of_memory: bool,
+    /// The command that says whether it is healthy, as arguments; none where the image and the stack name none.
+    pub health_check: Vec<String>,
     /// `NAME=value`, also of the image.
     pub environment: Vec<String>,
     /// Where something is mounted, with what.
@@ -122,6 +124,29 @@ struct Config {
     #[serde(default)]
     image: String,
     env: Option<Vec<String>>,
+    healthcheck: Option<HealthCheck>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthCheck {
+    test: Option<Vec<String>>,
+}
+
+impl HealthCheck {
+    /// What is run inside the container.
+    fn argv(self) -> Vec<String> {
+        let test = self.test.unwrap_or_default();
+        match test.split_first() {
+            Some((kind, argv)) if kind == "CMD" => argv.to_vec(),
+            Some((kind, command)) if kind == "CMD-SHELL" => {
+                let shell = ["/bin/sh".to_owned(), "-c".to_owned()];
+                shell.into_iter().chain(command.iter().cloned()).collect()
+            }
+            // `NONE`, or what the engine did not say
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -231,6 +256,7 @@ impl Engine {
             started_at: answer.state.started_at,
             exit_code: answer.state.exit_code,
             out_of_memory: answer.state.out_of_memory,
+            health_check: answer.config.healthcheck.unwrap_or_default().argv(),
             environment: answer.config.env.unwrap_or_default(),
             mounts,
         })

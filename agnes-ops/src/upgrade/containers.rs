@@ -166,6 +166,16 @@ impl<'a> Docker<'a> {
         self.run(&argv, CALL).map(drop)
     }
 
+    /// Runs a container's own health check.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn healthy(&self, container: &str, health_check: &[String]) -> Result<(), String> {
+        let mut argv = vec!["exec", container];
+        argv.extend(health_check.iter().map(String::as_str));
+        self.run(&argv, CALL).map(drop)
+    }
+
     /// Whether Compose accepts the files as they are.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The gate: what a version that was started has to show before it counts, the new one as well as the old one that is put back.
 //!
 //! Always true: it is bound to one container, by its id and the time its process started, so that nobody else's answer counts
-//! (U05); a version that restarts has failed; the server writes, reads and deletes a row before it passes.
+//! (U05); a version that restarts has failed; the server writes, reads and deletes a row before it passes, and its health check passes.
 //!
 //! Does not: start, stop or release anything.
 
@@ -12,12 +12,15 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::SERVICE;
+use super::containers::Docker;
 use super::transaction::Release;
 use crate::deployment::Deployment;
 use crate::engine::{Container, Engine, Inspected};
 use crate::image::Digest;
 use crate::served::{self, ControlSocket, Served};
 
+/// A container is unhealthy when so many of its health checks in a row have failed.
+const HEALTH_CHECKS: usize = 3;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Of a handshake.
@@ -209,13 +212,34 @@ impl Gate<'_> {
             return Look::Failed(format!("its process ended with {}", seen.exit_code));
         }
         match self.server() {
-            Ok(state) => Look::Passed(Passed {
-                container: container.id,
-                started_at: seen.started_at,
-                state,
-            }),
+            Ok(state) => match self.health_check(&container.id, &seen.health_check) {
+                Ok(()) => Look::Passed(Passed {
+                    container: container.id,
+                    started_at: seen.started_at,
+                    state,
+                }),
+                Err(why) => Look::NotYet(why),
+            },
             Err(why) => Look::NotYet(why),
         }
+    }
+
+    /// The container's own health check, which asks as callers do: the control socket may answer where they get nothing but errors.
+    fn health_check(&self, container: &str, health_check: &[String]) -> Result<(), String> {
+        if health_check.is_empty() {
+            return Ok(());
+        }
+        let Deployment { host, settings, .. } = self.deployment;
+        let docker = Docker::new(host, &settings.dir);
+        let mut said = Ok(());
+        // as the engine does: one check may be late on a busy host
+        for _ in 0..HEALTH_CHECKS {
+            said = docker.healthy(container, health_check);
+            if said.is_ok() {
+                break;
+            }
+        }
+        said.map_err(|why| format!("its health check: {why}"))
     }
 
     fn container(&self) -> Result<Option<Container>, String> {

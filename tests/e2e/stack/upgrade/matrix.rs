@@ -76,6 +76,35 @@ fn u04_a_pull_that_is_cut_off_or_corrupt_touches_nothing() {
     host.runs(&corrupt);
 }
 
+/// Ready, and a second later nothing but HTTP 500 to its callers, while its control socket answers as ever.
+const SERVES_AND_THEN_500: &str = "\
+export AGNES_LISTEN=127.0.0.1:8001; \
+/usr/lib/agnes/agnesd serve & SERVER=$!; \
+(until /usr/lib/agnes/agnesd health; do sleep 0.1; done; sleep 1; echo > /data/state/answers-500) & \
+/bin/busybox nc -ll -p 8000 -e /bin/busybox sh -c ' \
+if [ ! -e /data/state/answers-500 ]; then exec /bin/busybox nc 127.0.0.1 8001; fi; \
+while read -r line && [ ${#line} -gt 1 ]; do :; done; \
+printf \"HTTP/1.1 500 Internal Server Error\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n\"' & \
+trap 'kill $SERVER; wait $SERVER; exit 0' TERM; wait; wait";
+
+#[test]
+fn u05_a_version_that_serves_and_then_answers_500_is_taken_back() {
+    let Some(host) = Host::up("") else {
+        return;
+    };
+    host.upgrade(&[]).exits(0);
+    let token = host.sign_in();
+    host.publish(&entrypoint(SERVES_AND_THEN_500));
+    host.writes(&token, "before");
+    let failed = host.upgrade(&[]).exits(1).with_outcome("rolled-back");
+    assert_eq!(failed.detail("failed_step"), "gate", "{}", failed.stdout);
+    let why = failed.detail("message").as_str().unwrap();
+    assert!(why.contains("health check"), "{why}");
+    host.runs(&host.first);
+    host.stack.answers(200);
+    assert!(host.has(&token, "before"));
+}
+
 #[test]
 fn u06_when_both_versions_are_bad_a_person_is_called_and_every_tick_tries_the_way_back() {
     let Some(host) = Host::up("") else {
