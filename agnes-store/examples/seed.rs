@@ -1,11 +1,11 @@
-//! Fills a database for `cargo xtask bench http`: so many users, and an audit log of so many rows.
+//! Fills a database for `cargo xtask bench http` and `bench upgrade`: so many users, and an audit log of so many rows.
 //!
 //! Always true: everything is written by the store's own acts, so that the file, its log and the chain over it are what a
 //! server would have written; it is closed as a server closes it.
 //!
 //! Does not: give anybody a password.
 //!
-//! Called as `seed <state directory> <users> <audit rows>`.
+//! Called as `seed <state directory> <users> <audit rows> [<bytes of noise a row>]`: noise is what no compression makes smaller.
 
 use std::env;
 use std::path::PathBuf;
@@ -42,6 +42,7 @@ async fn seed() -> Result<(), Anything> {
     };
     let (state_dir, users, rows): (PathBuf, usize, usize) =
         (next()?.into(), next()?.parse()?, next()?.parse()?);
+    let noise: usize = env::args().nth(4).map_or(Ok(0), |bytes| bytes.parse())?;
     let options = Options {
         state_dir: state_dir.clone(),
         memory_limit_bytes: 1 << 30,
@@ -67,11 +68,15 @@ async fn seed() -> Result<(), Anything> {
     let written = usize::try_from(store.audit_head().0)?;
     many(rows.saturating_sub(written), |number| {
         let store = Arc::clone(&store);
+        let user_agent = match noise {
+            0 => "bench".to_owned(),
+            bytes => noise_of(number, bytes),
+        };
         async move {
             let origin = Origin {
                 actor: format!("user-{}@example.com", number % users.max(1)),
                 ip: "127.0.0.1".to_owned(),
-                user_agent: "bench".to_owned(),
+                user_agent,
                 request_id: format!("{number:032x}"),
                 process: None,
             };
@@ -91,6 +96,21 @@ async fn seed() -> Result<(), Anything> {
         .close()
         .await?;
     Ok(())
+}
+
+/// Letters by a generator of Marsaglia's (xorshift64*), other ones for each number.
+fn noise_of(number: usize, bytes: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let letter = |_| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let index = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 58;
+        let letter = usize::try_from(index).ok().and_then(|at| LETTERS.get(at));
+        letter.map_or('.', |letter| char::from(*letter))
+    };
+    (0..bytes).map(letter).collect()
 }
 
 /// Runs `count` acts, not too many of them at once.

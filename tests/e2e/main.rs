@@ -16,6 +16,7 @@ mod harness;
 mod hostile;
 mod injected;
 mod load;
+mod measured;
 mod pentest;
 mod proxy;
 mod rotate;

@@ -1,5 +1,6 @@
 //! `agnes-ops snapshot` beside a real server: what it makes, what it keeps, what it finds, and the way back.
 
+mod bench;
 mod damage;
 mod faults;
 mod host;

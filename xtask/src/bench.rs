@@ -13,6 +13,7 @@ mod postgres;
 mod server;
 mod site;
 mod tls;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,12 @@ pub enum What {
         #[arg(long, value_name = "DIR")]
         filled: Option<PathBuf>,
     },
+    /// An upgrade's unchanged tick beside a script, held writes, the way back; a snapshot of 1 GB beside cp, and its drill
+    Upgrade {
+        /// Write the table into docs/figures.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Run one program and print its wall time, CPU time (µs) and peak memory (KiB)
     #[command(hide = true)]
     Measure {
@@ -71,6 +78,7 @@ pub fn command(what: &What) -> Result<ExitCode> {
             filled,
         } => http::run(*write, (*rounds).max(1), (*secs).max(1), filled.as_deref()),
         What::Measure { argv } => measure::measure(argv),
+        What::Upgrade { write } => upgrade::run(*write),
         What::Tls { write, rounds } => tls::run(*write, (*rounds).max(1)),
     }
 }

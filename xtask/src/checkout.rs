@@ -29,11 +29,17 @@ pub fn root() -> Result<PathBuf> {
     }
 }
 
-/// The directory with the programs of the profile that this one was built with.
+/// Names a directory with other programs than those of the own profile: a measurement is of a release, whoever makes it.
+pub const PROGRAMS_VARIABLE: &str = "AGNES_PROGRAMS";
+
+/// The directory with the programs of the profile that this one was built with, or [`PROGRAMS_VARIABLE`]'s.
 ///
 /// # Errors
 /// When the own path cannot be read.
 pub fn programs() -> Result<PathBuf> {
+    if let Some(dir) = env::var_os(PROGRAMS_VARIABLE) {
+        return Ok(PathBuf::from(dir));
+    }
     let own = env::current_exe().context("own path")?;
     let parent = own
         .parent()

@@ -18,5 +18,6 @@ pub mod figures;
 mod http;
 pub mod layers;
 pub mod pentest;
+mod scenes;
 pub mod soak;
 pub mod suite;

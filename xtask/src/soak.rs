@@ -5,12 +5,12 @@
 //!
 //! Does not: install components (`cargo xtask components` does), or run what has no matrix.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
+use crate::scenes::{self, Figure};
 use crate::{checkout, command, database_engine, figures};
 
 /// Modules of the e2e tests with a matrix that an ordinary run samples.
@@ -59,27 +59,6 @@ fn build(root: &Path) -> Result<()> {
     command::run(&mut build)
 }
 
-/// One figure that a test printed.
-#[derive(Debug, PartialEq, Eq)]
-struct Figure {
-    name: String,
-    value: String,
-    note: String,
-}
-
-impl Figure {
-    /// Reads `FIGURE <name> <value> <unit and note>`, also behind what the test runner printed on the same line.
-    fn parse(line: &str) -> Option<Self> {
-        let (_, figure) = line.split_once("FIGURE ")?;
-        let mut words = figure.trim().splitn(3, ' ');
-        Some(Self {
-            name: words.next()?.to_owned(),
-            value: words.next()?.to_owned(),
-            note: words.next().unwrap_or_default().to_owned(),
-        })
-    }
-}
-
 /// Runs one module whole, its output passed through.
 fn run(root: &Path, module: &str) -> Result<Vec<Figure>> {
     let mut tests = database_engine::cargo("test");
@@ -87,27 +66,8 @@ fn run(root: &Path, module: &str) -> Result<Vec<Figure>> {
         .args(["--locked", "--workspace", "--test", "e2e", "--"])
         .args([&format!("{module}::"), "--nocapture", "--test-threads=1"])
         .env("AGNES_SOAK", "1")
-        // a skip is a failure
-        .env("CI", "true")
-        .current_dir(root)
-        .stdout(Stdio::piped());
-    let line = command::line(&tests);
-    let mut child = tests.spawn().with_context(|| format!("start `{line}`"))?;
-    let output = child.stdout.take().context("no stdout")?;
-    let mut figures = Vec::new();
-    let mut ran = false;
-    for line in BufReader::new(output).lines() {
-        let line = line.context("read the tests' output")?;
-        println!("{line}");
-        figures.extend(Figure::parse(&line));
-        ran |= line.starts_with("test result: ok. ") && !line.contains(" 0 passed");
-    }
-    let status = child.wait().context("wait")?;
-    ensure!(status.success(), "`{line}`: {status}");
-    if !ran {
-        bail!("there is no test in it");
-    }
-    Ok(figures)
+        .current_dir(root);
+    scenes::run(tests)
 }
 
 fn write(root: &Path, module: &str, figures: &[Figure]) -> Result<()> {
@@ -120,22 +80,4 @@ fn write(root: &Path, module: &str, figures: &[Figure]) -> Result<()> {
         format!("Matrix `{module}`, whole"),
     );
     figures::write(root, &verb, &title, &table)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_figure_is_read_also_behind_the_test_runners_words() {
-        let figure = Figure {
-            name: "caddy-failed".into(),
-            value: "12".into(),
-            note: "requests without an answer".into(),
-        };
-        let line = "FIGURE caddy-failed 12 requests without an answer";
-        assert_eq!(Figure::parse(line), Some(figure));
-        assert!(Figure::parse("test load::x ... FIGURE a 1").is_some());
-        assert_eq!(Figure::parse("test load::x ... ok"), None);
-    }
 }

@@ -10,6 +10,7 @@ use agnes_e2e::registry::{Access, Registry};
 use serde_json::{Value, json};
 use xtask::command;
 
+mod bench;
 mod engine;
 mod matrix;
 mod migration;
