@@ -14,12 +14,14 @@ use crate::scenes::{self, Figure};
 use crate::{checkout, command, database_engine, figures};
 
 /// Modules of the e2e tests with a matrix that an ordinary run samples.
-const MODULES: [&str; 6] = ["load", "crash", "dotenv", "corpus", "storm", "rotation"];
+const MODULES: [&str; 7] = [
+    "load", "crash", "churn", "dotenv", "corpus", "storm", "rotation",
+];
 
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Run these modules alone [load, crash, dotenv, corpus, storm, rotation]
+    /// Run these modules alone [load, crash, churn, dotenv, corpus, storm, rotation]
     #[arg(value_name = "MODULE", value_parser = MODULES)]
     modules: Vec<String>,
 }

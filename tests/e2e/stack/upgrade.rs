@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use xtask::command;
 
 mod bench;
+mod churn;
 mod engine;
 mod matrix;
 mod migration;
