@@ -54,11 +54,7 @@ impl Wanted {
                 .with_context(|| format!("{name}: read"))?
                 .unwrap_or_default();
             if path == Path::new(ENV) {
-                let parsed = dotenv::parse(&bytes, &|_| None);
-                let entries = parsed.entries.into_iter();
-                wanted.env = entries
-                    .map(|entry| (entry.key, Zeroizing::new(entry.value)))
-                    .collect();
+                wanted.env = settings_of(&bytes);
             } else {
                 wanted.files.push((path.to_owned(), bytes));
             }
@@ -88,6 +84,25 @@ impl Wanted {
         }
         Ok(found)
     }
+}
+
+/// The settings of a `.env`, but those that refer to what stands elsewhere: what they came to on the host that made the snapshot is
+/// not known, so what is there now stays.
+fn settings_of(env: &[u8]) -> Vec<Pair> {
+    let parsed = dotenv::parse(env, &|_| None);
+    let elsewhere = dotenv::parse(env, &|_| Some("elsewhere".to_owned()));
+    let mut found = Vec::new();
+    for (entry, other) in parsed.entries.into_iter().zip(elsewhere.entries) {
+        if entry.value == other.value {
+            found.push((entry.key, Zeroizing::new(entry.value)));
+        } else {
+            tracing::warn!(
+                "{}: refers to a variable that is not in the snapshot; what .env has stays",
+                entry.key
+            );
+        }
+    }
+    found
 }
 
 /// Puts what is there aside, and what is wanted in its place.
@@ -147,4 +162,24 @@ pub fn back(deployment: Deployment<'_>, transaction: &Transaction) -> Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b04_a_setting_that_refers_to_what_stands_elsewhere_is_left_alone() {
+        let env = b"DOMAIN=agnes.example.com\nDATA_DIR=${BASE}/data\nLOG_LEVEL=${LEVEL:-info}\nTLS_ALIAS=www.${DOMAIN}\nLITERAL='${BASE}'\n";
+        let found = settings_of(env);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        // the environment comes before what the file says itself, also for DOMAIN
+        assert_eq!(
+            found,
+            [("DOMAIN", "agnes.example.com"), ("LITERAL", "${BASE}"),]
+        );
+    }
 }
