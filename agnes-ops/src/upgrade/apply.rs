@@ -250,7 +250,10 @@ fn nothing_begun(deployment: Deployment<'_>, seen: &Seen, decision: &Decision) -
             _ => Report::refused(Exit::Deferred, Refusal::new(waits.word(), report.text)),
         };
     }
-    waiting::forget(deployment.host, deployment.settings);
+    // what runs may have drifted, and that may be what waits: `drift` sees
+    if !matches!(decision, Decision::Unchanged(_)) {
+        waiting::forget(deployment.host, deployment.settings);
+    }
     described(report, seen, decision)
 }
 

@@ -15,6 +15,7 @@ use super::containers::Docker;
 use super::gate::{Before, Gate};
 use super::observe;
 use super::transaction::Release;
+use super::waiting;
 use crate::deployment::Deployment;
 use crate::engine::{Container, Engine};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
@@ -60,6 +61,7 @@ pub fn converge(
         return Ok(report.detail("adopted", true));
     };
     if drift.is_empty() {
+        waiting::forget(host, settings);
         return Ok(report);
     }
     let names: Vec<String> = drift
@@ -169,7 +171,7 @@ impl Work<'_> {
         self.validate(containers, &drift)?;
         let only_the_proxy = drift.iter().all(Drift::is_of_the_proxy);
         if !only_the_proxy {
-            self.drain()?;
+            self.drain(containers)?;
         }
         let done = self.bring_about(containers, &drift);
         // also when it failed: jobs must not stand still for a typo
@@ -198,14 +200,33 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn drain(&mut self) -> Result<(), Stopped> {
+    /// Jobs end first. A server that does not answer is waited for as before an upgrade: what was changed may be its cure.
+    fn drain(&mut self, containers: &[Container]) -> Result<(), Stopped> {
+        let Deployment { host, settings, .. } = self.deployment;
         let deferred = |reason, why: String| Stopped {
             exit: Exit::Deferred,
             reason,
             why,
         };
         let drained = self.socket.post("/v1/drain", &json!({}));
-        let drained = drained.map_err(|why| deferred("server-unreachable", why.to_string()))?;
+        let drained = match drained {
+            Ok(drained) => drained,
+            Err(why) => {
+                let crashes = |one: &Container| one.service == SERVICE && !one.runs();
+                let waits = !containers.iter().any(crashes)
+                    && waiting::overdue(host, settings, None)?.is_none();
+                if waits {
+                    return Err(deferred("server-unreachable", why.to_string()));
+                }
+                tracing::warn!(
+                    "{}: {why}: what was changed is applied without asking",
+                    self.socket.path().display()
+                );
+                self.done("give up on the server");
+                return Ok(());
+            }
+        };
+        waiting::forget(host, settings);
         let running = drained.get("jobs_running").and_then(Value::as_array);
         if running.is_some_and(|running| !running.is_empty()) {
             let _ = self.socket.post("/v1/resume", &json!({}));

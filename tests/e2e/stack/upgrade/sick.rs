@@ -98,6 +98,23 @@ fn u08_a_version_that_crashes_again_and_again_is_cured_by_the_next_one_and_loses
     assert!(host.has(&token, "before"));
 }
 
+#[test]
+fn u12_what_was_changed_under_a_server_that_says_nothing_is_applied_after_waiting() {
+    let Some(host) = Host::up("defer_max = \"1s\"") else {
+        return;
+    };
+    host.upgrade(&[]).exits(0);
+    let path = host.stack.deployment.dir().join(".env");
+    let env = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{env}LOG_LEVEL=debug\n")).unwrap();
+    let app = host.stack.project.container("app").unwrap();
+    host.deafen();
+    host.tick_after_waiting().exits(0).with_outcome("changed");
+    assert_ne!(host.stack.project.container("app").unwrap(), app);
+    host.runs_first();
+    host.upgrade(&[]).exits(0).with_outcome("unchanged");
+}
+
 /// It has to be killed, its log is not folded in, and the next version migrates.
 #[test]
 fn s05_a_server_that_hangs_leaves_its_log_to_its_own_version() {
