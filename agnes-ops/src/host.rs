@@ -62,6 +62,10 @@ impl Host {
 
 /// Where a debug build stops: `AGNES_STOP_AT=<n>` (1 is the first checkpoint) and `AGNES_CHECKPOINTS=<file>`.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    not(debug_assertions),
+    expect(dead_code, reason = "a release passes checkpoints by")
+)]
 pub struct Checkpoints {
     /// The checkpoint to die at, counted from 1.
     pub stop_at: Option<u64>,
