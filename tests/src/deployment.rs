@@ -294,6 +294,9 @@ pub fn xtask() -> PathBuf {
 
 /// A program of the workspace, beside the test's own executable.
 fn built(name: &str) -> PathBuf {
+    if let Some(directory) = std::env::var_os(xtask::checkout::PROGRAMS_VARIABLE) {
+        return PathBuf::from(directory).join(name);
+    }
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().find(|path| path.join(name).is_file());
     let profile = profile.unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace"));

@@ -32,7 +32,8 @@ pub(super) fn client(options: &Options) -> Result<Client, Refusal> {
 /// # Errors
 /// As [`client`].
 pub(super) fn plain_client(options: &Options) -> Result<Client, Refusal> {
-    built(options, Client::builder())
+    // they are not read in vain
+    built(options, Client::builder().tls_certs_only([]))
 }
 
 fn built(options: &Options, builder: ClientBuilder) -> Result<Client, Refusal> {
