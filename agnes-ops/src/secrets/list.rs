@@ -102,7 +102,8 @@ fn row(managed: &Managed, kept: &Kept, age: Option<Age>, now: i64) -> (Value, St
         (Some(chars), Some(age_secs)) => {
             let due = match due {
                 Some(_) if overdue => ", overdue".to_owned(),
-                Some(due) => format!(", due in {} days", days(due - now)),
+                // a day that has begun counts: what was made a second ago is due in 90
+                Some(due) => format!(", due in {} days", days(due - now - 1) + 1),
                 None => String::new(),
             };
             format!(
