@@ -390,3 +390,27 @@ fn innermost(error: reqwest::Error) -> anyhow::Error {
     }
     anyhow::anyhow!("{cause}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_health_check_is_run_as_the_engine_would() {
+        let argv = |test: &str| {
+            let config: Config = serde_json::from_str(test).unwrap();
+            config.healthcheck.unwrap_or_default().argv()
+        };
+        let run = r#"{"Healthcheck": {"Test": ["CMD", "/agnesd", "health"]}}"#;
+        assert_eq!(argv(run), ["/agnesd", "health"]);
+        let shell = r#"{"Healthcheck": {"Test": ["CMD-SHELL", "curl -f x || exit 1"]}}"#;
+        assert_eq!(argv(shell), ["/bin/sh", "-c", "curl -f x || exit 1"]);
+        for none in [
+            r#"{"Healthcheck": {"Test": ["NONE"]}}"#,
+            r#"{"Healthcheck": {}}"#,
+            "{}",
+        ] {
+            assert_eq!(argv(none), [""; 0], "{none}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use agnes_e2e::systemd::Machine;
 
 const DIR: &str = "/srv/agnes";
+const LIVE: &str = "/srv/agnes/data/state/secrets/live";
 const CREDENTIALS: &str = "/run/credentials/agnesd.service";
 const UNIT: &str = "agnesd.service";
 const SECRETS: [&str; 3] = ["JWT_SECRET_KEY", "SCHEDULER_API_TOKEN", "SESSION_SECRET"];
@@ -46,8 +47,7 @@ fn installed(machine: &Machine) {
 }
 
 fn live(machine: &Machine, name: &str) -> String {
-    let path = format!("/srv/agnes/data/state/secrets/live/{name}");
-    machine.read(&path).unwrap()
+    machine.read(&format!("{LIVE}/{name}")).unwrap()
 }
 
 /// What systemd handed to the server; `None`: nothing of this name.
@@ -70,19 +70,14 @@ fn agree(machine: &Machine) {
 }
 
 #[test]
-fn b03_a_server_has_its_secrets_from_systemd_and_a_rotation_starts_it_anew() {
+fn a03_a_server_has_its_secrets_from_systemd_and_a_rotation_starts_it_anew() {
     let Some(machine) = Machine::boot().unwrap() else {
         return;
     };
     installed(&machine);
     agree(&machine);
-    let refused = machine.run(&[
-        "runuser",
-        "-u",
-        "agnes",
-        "cat",
-        "/srv/agnes/data/state/secrets/live/JWT_SECRET_KEY",
-    ]);
+    let file = format!("{LIVE}/JWT_SECRET_KEY");
+    let refused = machine.run(&["runuser", "-u", "agnes", "cat", &file]);
     assert_eq!(refused.code, 1, "the files themselves are root's");
 
     // credentials are copies of the moment in which a process starts

@@ -37,6 +37,7 @@ pub(crate) fn injected(
         "{verb:?}, {fault} {number}: exit {}: {}",
         ran.code, ran.stderr
     );
+    // it cannot say why where the call that failed is the one that says it
     if ran.code == 1 && ran.stdout.starts_with('{') {
         let said = ran.json["details"]["message"].as_str();
         assert!(said.is_some(), "{fault} {number}: {}", ran.stdout);

@@ -32,7 +32,7 @@ pub(super) fn client(options: &Options) -> Result<Client, Refusal> {
 /// # Errors
 /// As [`client`].
 pub(super) fn plain_client(options: &Options) -> Result<Client, Refusal> {
-    // they are not read in vain
+    // no TLS is spoken here, and reading the host's roots costs more than the call
     built(options, Client::builder().tls_certs_only([]))
 }
 

@@ -80,8 +80,12 @@ pub fn apply(
         waits: None,
     } = &decision
     else {
-        let mut report = nothing_begun(deployment, &seen, &decision);
-        if matches!(decision, Decision::Unchanged(_)) && seen.app == App::Runs {
+        let mut report = nothing_begun(&seen, &decision);
+        let may_have_drifted = matches!(decision, Decision::Unchanged(_)) && seen.app == App::Runs;
+        if !may_have_drifted && !options.dry_run {
+            waiting::forget(host, settings);
+        }
+        if may_have_drifted {
             let engine = Engine::of(surroundings.docker_host)?;
             report = drift(deployment, &engine, options, &seen, report)?;
             if options.dry_run || report.refusal.is_some() {
@@ -137,6 +141,9 @@ fn drift(
 ) -> Result<Report> {
     if seen.mode == UpgradeMode::Auto && seen.hold.is_none() {
         return drift::converge(deployment, engine, options, report);
+    }
+    if !options.dry_run {
+        waiting::forget(deployment.host, deployment.settings);
     }
     let containers = engine.containers(&deployment.settings.dir)?;
     let found = drift::found(deployment, &containers, options)?;
@@ -238,7 +245,7 @@ fn too_soon(deployment: Deployment<'_>, options: &Options<'_>) -> Option<Report>
     })
 }
 
-fn nothing_begun(deployment: Deployment<'_>, seen: &Seen, decision: &Decision) -> Report {
+fn nothing_begun(seen: &Seen, decision: &Decision) -> Report {
     let mut report = said(seen, decision);
     if let Decision::Upgrade {
         waits: Some(waits), ..
@@ -249,10 +256,6 @@ fn nothing_begun(deployment: Deployment<'_>, seen: &Seen, decision: &Decision) -
             Waits::Manual => Report::ok(Outcome::Unchanged, report.text),
             _ => Report::refused(Exit::Deferred, Refusal::new(waits.word(), report.text)),
         };
-    }
-    // what runs may have drifted, and that may be what waits: `drift` sees
-    if !matches!(decision, Decision::Unchanged(_)) {
-        waiting::forget(deployment.host, deployment.settings);
     }
     described(report, seen, decision)
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::host::Host;
-use crate::measured::{median, millis};
+use crate::measured::median;
 
 /// Rows with as much noise as the audit log keeps of a caller's name for itself: about 1 GB.
 const ROWS: &str = "3200000";
@@ -69,6 +69,6 @@ fn bench_snapshot() {
         ("snapshot-pause-ms", pauses),
         ("drill-ms", drills),
     ] {
-        println!("FIGURE {name} {} median of 3", millis(median(samples)));
+        println!("FIGURE {name} {} median of 3", median(samples).as_millis());
     }
 }
