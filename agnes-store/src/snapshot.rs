@@ -1,7 +1,7 @@
 //! A copy of the whole database while it is served.
 //!
-//! Always true: writes pause while the write-ahead log is folded in and the bytes are copied by a child, never longer; what is
-//! in the copy is counted and hashed afterwards, from the copy; it is published by one rename or not at all.
+//! Always true: writes pause while the write-ahead log is folded in and the bytes are copied by a child, never longer; the disk
+//! is waited for, and what is in the copy is counted and hashed, afterwards, from the copy; it is published by one rename or not at all.
 //!
 //! Does not: keep, prune or restore copies.
 
@@ -12,9 +12,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::engine::content::Table;
-use crate::engine::copy::{Copied, copy};
+use crate::engine::copy::{copy_bytes, seal};
 use crate::engine::{durable, prove};
-use crate::{DATABASE, Error, Result, Store, clock};
+use crate::{DATABASE, Error, Options, Result, Store, clock};
 
 /// A published copy.
 #[derive(Debug, Clone, Serialize)]
@@ -79,7 +79,7 @@ impl Store {
     async fn copy_into(&self, dir: &Path) -> Result<Snapshot> {
         let (from, to) = (self.engine.path().to_owned(), dir.join(DATABASE));
         let (options, target) = (self.options.clone(), to.clone());
-        let (copied, pause_ms): (Copied, u64) = self
+        let pause_ms: u64 = self
             .writer
             .alone(move |state| {
                 let began = Instant::now();
@@ -91,17 +91,13 @@ impl Store {
                         "snapshot: the write-ahead log is not empty after a checkpoint: {left:?}"
                     )));
                 }
-                let copied = copy(&options, &from, &target).map_err(Error::told)?;
-                let pause = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ok((copied, pause))
+                copy_bytes(&options, &from, &target).map_err(Error::told)?;
+                Ok(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
             })
             .await?;
         let at = durable::rfc3339(clock::now());
-        let (options, file) = (self.options.clone(), to.clone());
-        let content = tokio::task::spawn_blocking(move || prove(&options, &file))
-            .await
-            .map_err(|crash| Error::Engine(format!("prove {}: {crash}", to.display())))?
-            .map_err(Error::told)?;
+        let (copied, content) = tokio::join!(self.apart(&to, seal), self.apart(&to, prove),);
+        let (copied, content) = (copied?, content?);
         Ok(Snapshot {
             path: to,
             at,
@@ -112,6 +108,19 @@ impl Store {
             tables: content.tables,
             pause_ms,
         })
+    }
+
+    /// Work of a child on the copy, which is waited for elsewhere.
+    async fn apart<T: Send + 'static>(
+        &self,
+        copy: &Path,
+        work: impl FnOnce(&Options, &Path) -> std::result::Result<T, String> + Send + 'static,
+    ) -> Result<T> {
+        let (options, file) = (self.options.clone(), copy.to_owned());
+        tokio::task::spawn_blocking(move || work(&options, &file))
+            .await
+            .map_err(|crash| Error::Engine(format!("{}: {crash}", copy.display())))?
+            .map_err(Error::told)
     }
 }
 

@@ -154,6 +154,13 @@ pub(crate) enum DbVerb {
         #[command(flatten)]
         bounds: Bounds,
     },
+    /// A start's child: put a copy onto the disk and read it back
+    #[command(hide = true)]
+    Seal {
+        copy: PathBuf,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
     /// A start's child: open read-only and read all of it
     #[command(hide = true)]
     Prove {
@@ -174,6 +181,7 @@ impl DbVerb {
             Self::Recover { .. } => "recover",
             Self::Replay { .. } => "replay",
             Self::Copy { .. } => "copy",
+            Self::Seal { .. } => "seal",
             Self::Prove { .. } => "prove",
         }
     }

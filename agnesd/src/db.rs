@@ -41,6 +41,7 @@ pub(crate) fn child(db: &Db) -> Option<ExitCode> {
     let (task, bounds) = match &db.verb {
         DbVerb::Replay { file, bounds } => (Task::Replay(file.clone()), bounds),
         DbVerb::Copy { from, to, bounds } => (Task::Copy(from.clone(), to.clone()), bounds),
+        DbVerb::Seal { copy, bounds } => (Task::Seal(copy.clone()), bounds),
         DbVerb::Prove { file, bounds } => (Task::Prove(file.clone()), bounds),
         _ => return None,
     };
@@ -175,7 +176,10 @@ fn act(verb: &DbVerb, options: &Options, file: &Path) -> Result<Outcome, OpenErr
             })
         }
         DbVerb::Recover { accept_loss } => Ok(recover(offline::recover(options, *accept_loss)?)),
-        DbVerb::Replay { .. } | DbVerb::Copy { .. } | DbVerb::Prove { .. } => Ok(Outcome {
+        DbVerb::Replay { .. }
+        | DbVerb::Copy { .. }
+        | DbVerb::Seal { .. }
+        | DbVerb::Prove { .. } => Ok(Outcome {
             exit: FAILED,
             changed: false,
             details: Value::Null,

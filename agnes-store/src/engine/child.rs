@@ -29,6 +29,8 @@ pub enum Task {
     Replay(PathBuf),
     /// Copies the bytes of the first to the second, which must not exist.
     Copy(PathBuf, PathBuf),
+    /// Puts a copy onto the disk and reads it back.
+    Seal(PathBuf),
     /// Opens the database read-only and reads all of it.
     Prove(PathBuf),
 }
@@ -84,6 +86,7 @@ pub fn perform(task: &Task, limits: Limits, parent: Option<u32>) -> Result<Value
     match task {
         Task::Replay(file) => super::replay::perform(file, limits),
         Task::Copy(from, to) => super::copy::perform(from, to),
+        Task::Seal(copy) => super::copy::perform_seal(copy),
         Task::Prove(file) => super::content::perform(file, limits),
     }
 }
@@ -166,6 +169,7 @@ fn start(options: &Options, task: &Task) -> std::io::Result<Child> {
     match task {
         Task::Replay(file) => command.arg("replay").arg(file),
         Task::Copy(from, to) => command.arg("copy").arg(from).arg(to),
+        Task::Seal(copy) => command.arg("seal").arg(copy),
         Task::Prove(file) => command.arg("prove").arg(file),
     };
     command
