@@ -179,6 +179,7 @@ impl<L: Lookup> Guard<L> {
         Ok(Vetted {
             host: url.host_str().unwrap_or_default().to_owned(),
             addresses,
+            tls: url.scheme() == "https",
         })
     }
 
@@ -213,15 +214,21 @@ impl<L: Lookup> Guard<L> {
 pub(crate) struct Vetted {
     host: String,
     addresses: Vec<SocketAddr>,
+    tls: bool,
 }
 
 impl Vetted {
     /// A client for the URL that was judged: its host is the only name that it knows. `timeout` is for a whole request.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS cannot be set up: there are no root certificates.
     pub(crate) fn client(&self, timeout: Duration) -> reqwest::Result<reqwest::Client> {
-        reqwest::Client::builder()
+        let builder = match self.tls {
+            true => reqwest::Client::builder(),
+            // no TLS is spoken: the host's roots are neither read nor missed
+            false => reqwest::Client::builder().tls_certs_only([]),
+        };
+        builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .dns_resolver(NoOtherName)

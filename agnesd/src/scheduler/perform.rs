@@ -133,6 +133,8 @@ fn plain(error: reqwest::Error) -> String {
         "no answer in time".to_owned()
     } else if error.is_connect() {
         "no connection".to_owned()
+    } else if error.is_builder() {
+        "this host has no root certificates to know a server by".to_owned()
     } else {
         format!("no whole answer: {}", error.without_url())
     }

@@ -45,7 +45,7 @@ pub(super) fn make(dir: &Path, component: &Component) -> Result<()> {
             .args(
                 tree.hooks
                     .iter()
-                    .map(|hook| format!("--customize-hook={hook}")),
+                    .map(|hook| format!("--extract-hook={hook}")),
             )
             .arg("bookworm")
             .arg(&unfinished)
