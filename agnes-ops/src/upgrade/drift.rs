@@ -61,7 +61,9 @@ pub fn converge(
         return Ok(report.detail("adopted", true));
     };
     if drift.is_empty() {
-        waiting::forget(host, settings);
+        if !options.dry_run {
+            waiting::forget(host, settings);
+        }
         return Ok(report);
     }
     let names: Vec<String> = drift
@@ -212,10 +214,10 @@ impl Work<'_> {
         let drained = match drained {
             Ok(drained) => drained,
             Err(why) => {
-                let crashes = |one: &Container| one.service == SERVICE && !one.runs();
-                let waits = !containers.iter().any(crashes)
-                    && waiting::overdue(host, settings, None)?.is_none();
-                if waits {
+                let app = containers.iter().find(|one| one.service == SERVICE);
+                if let Some(app) = app
+                    && waiting::for_silent(self.deployment, self.engine, &app.id, None)?
+                {
                     return Err(deferred("server-unreachable", why.to_string()));
                 }
                 tracing::warn!(
@@ -226,13 +228,20 @@ impl Work<'_> {
                 return Ok(());
             }
         };
-        waiting::forget(host, settings);
         let running = drained.get("jobs_running").and_then(Value::as_array);
-        if running.is_some_and(|running| !running.is_empty()) {
-            let _ = self.socket.post("/v1/resume", &json!({}));
-            return Err(deferred("jobs-running", "jobs run".to_owned()));
+        if running.is_none_or(Vec::is_empty) {
+            waiting::forget(host, settings);
+            return Ok(());
         }
-        Ok(())
+        let _ = self.socket.post("/v1/resume", &json!({}));
+        let why = "jobs run";
+        Err(match waiting::overdue(host, settings, None)? {
+            None => deferred("jobs-running", why.to_owned()),
+            Some(secs) => {
+                let why = format!("{why}; {}", waiting::too_long(secs));
+                Stopped::failed("jobs-running", why)
+            }
+        })
     }
 
     /// Compose makes anew what its files say differently; what is only mounted, its reader is made to read.

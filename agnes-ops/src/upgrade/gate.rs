@@ -1,7 +1,7 @@
 //! The gate: what a version that was started has to show before it counts, the new one as well as the old one that is put back.
 //!
-//! Always true: it is bound to one container, by its id and the time its process started, so that nobody else's answer counts
-//! (U05); a version that restarts has failed; the server writes, reads and deletes a row before it passes, and its health check passes.
+//! Always true: it is bound to one container, by its id and the time its process started, before it answers and after, so that nobody
+//! else's answer counts (U05); a version that restarts has failed; the server writes, reads and deletes a row before it passes, and its health check passes.
 //!
 //! Does not: start, stop or release anything.
 
@@ -192,36 +192,53 @@ impl Gate<'_> {
             Ok(None) => return Look::NotYet("there is no new container".to_owned()),
             Err(why) => return Look::NotYet(why),
         };
-        let seen = match self.engine.inspect(&container.id) {
+        let before = match self.process(&container.id) {
             Ok(seen) => seen,
-            Err(why) => return Look::NotYet(format!("{why:#}")),
+            Err(settled) => return settled,
         };
-        if seen.image_id != self.release.image_id {
-            return Look::Failed("its container runs another image".to_owned());
-        }
-        if seen.out_of_memory {
-            return Look::Failed("its process was killed for its memory".to_owned());
-        }
-        if seen.restarts > 0 || seen.restarting {
-            return Look::Failed(format!(
-                "its process ended with {} and was started again",
-                seen.exit_code
-            ));
-        }
-        if !seen.runs {
-            return Look::Failed(format!("its process ended with {}", seen.exit_code));
-        }
-        match self.server() {
-            Ok(state) => match self.health_check(&container.id, &seen.health_check) {
-                Ok(()) => Look::Passed(Passed {
-                    container: container.id,
-                    started_at: seen.started_at,
-                    state,
-                }),
-                Err(why) => Look::NotYet(why),
-            },
+        let answers = self.server().and_then(|state| {
+            Ok((
+                state,
+                self.health_check(&container.id, &before.health_check)?,
+            ))
+        });
+        // answers take time on a busy host, and an engine starts a process that ended again within it
+        let after = match self.process(&container.id) {
+            Ok(seen) => seen,
+            Err(settled) => return settled,
+        };
+        match answers {
+            Ok((state, ())) if after.started_at == before.started_at => Look::Passed(Passed {
+                container: container.id,
+                started_at: after.started_at,
+                state,
+            }),
+            Ok(_) => Look::NotYet("its process was started again while it was asked".to_owned()),
             Err(why) => Look::NotYet(why),
         }
+    }
+
+    /// The container's process, if it can still pass.
+    fn process(&self, container: &str) -> Result<Inspected, Look> {
+        let seen = self
+            .engine
+            .inspect(container)
+            .map_err(|why| Look::NotYet(format!("{why:#}")))?;
+        let never = if seen.image_id != self.release.image_id {
+            "its container runs another image".to_owned()
+        } else if seen.out_of_memory {
+            "its process was killed for its memory".to_owned()
+        } else if seen.restarts > 0 || seen.restarting {
+            format!(
+                "its process ended with {} and was started again",
+                seen.exit_code
+            )
+        } else if !seen.runs {
+            format!("its process ended with {}", seen.exit_code)
+        } else {
+            return Ok(seen);
+        };
+        Err(Look::Failed(never))
     }
 
     /// The container's own health check, which asks as callers do: the control socket may answer where they get nothing but errors.

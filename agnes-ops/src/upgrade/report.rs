@@ -65,9 +65,7 @@ fn deferred(swap: Swap<'_>, reason: &'static str, message: String) -> Result<Rep
     let report = match overdue {
         None => Report::refused(Exit::Deferred, Refusal::new(reason, message)),
         Some(secs) => {
-            let message = format!(
-                "{message}; it has waited {secs} s, longer than upgrade.defer_max: a person is needed"
-            );
+            let message = format!("{message}; {}", waiting::too_long(secs));
             Report::refused(Exit::Failed, Refusal::new(reason, message))
         }
     };

@@ -1,17 +1,25 @@
-//! How long an upgrade has been waiting for what has to pass first.
+//! How long an upgrade has been waiting for what has to pass first, and whether it goes on waiting for a silent server.
 //!
 //! Always true: it counts for one digest; another one begins anew.
 //!
-//! Does not: wait.
+//! Does not: wait for what it counts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agnes_config::Settings;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::deployment::Deployment;
+use crate::engine::Engine;
 use crate::host::Host;
 use crate::image::Digest;
+
+/// An engine starts a process that ends at once again within this time, or says `restarting`.
+const WATCH: Duration = Duration::from_secs(3);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Serialize, Deserialize)]
 struct Waiting {
@@ -49,6 +57,45 @@ pub fn overdue(host: &Host, settings: &Settings, digest: Option<&Digest>) -> Res
     let waited = now - since;
     let most = settings.upgrade.defer_max.as_secs();
     Ok((waited.unsigned_abs() > most).then_some(waited))
+}
+
+/// What is said when it has waited so many seconds.
+pub fn too_long(secs: i64) -> String {
+    format!("it has waited {secs} s, longer than upgrade.defer_max: a person is needed")
+}
+
+/// Whether a server that does not answer may be at work (U10), and has not been waited for longer than `defer_max`. One whose
+/// process ends before it serves is not at work, and what waits may be its cure.
+///
+/// # Errors
+/// When the engine does not answer, or the count cannot be kept.
+pub fn for_silent(
+    deployment: Deployment<'_>,
+    engine: &Engine,
+    container: &str,
+    digest: Option<&Digest>,
+) -> Result<bool> {
+    let Deployment { host, settings, .. } = deployment;
+    let overdue = overdue(host, settings, digest)?;
+    Ok(overdue.is_none() && !ends_before_it_serves(host, engine, container)?)
+}
+
+/// Between two ends it runs: one look does not tell.
+fn ends_before_it_serves(host: &Host, engine: &Engine, container: &str) -> Result<bool> {
+    let first = engine.inspect(container)?;
+    if first.restarts == 0 && !first.restarting {
+        return Ok(false);
+    }
+    let begun = host.instant();
+    let mut seen = first.clone();
+    while !seen.restarting && seen.restarts == first.restarts {
+        if begun.elapsed() >= WATCH {
+            return Ok(false);
+        }
+        host.sleep(PAUSE);
+        seen = engine.inspect(container)?;
+    }
+    Ok(true)
 }
 
 /// Nothing waits any more.

@@ -1,226 +1,25 @@
 //! `agnes-ops upgrade` on the shipped stack: a real engine, a real registry, images of the project's own.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
 
-use agnes_e2e::caddy::Version;
-use agnes_e2e::deployment::Ran;
-use agnes_e2e::docker::Docker;
 use agnes_e2e::registry::{Access, Registry};
-use serde_json::{Value, json};
+use serde_json::Value;
 use xtask::command;
 
 mod bench;
+mod busy;
 mod churn;
+mod clients;
 mod engine;
+mod host;
 mod matrix;
 mod migration;
 mod plan;
 mod sick;
 
-use super::Stack;
-
-const EMAIL: &str = "admin@example.com";
-const PASSWORD: &str = "correct horse battery staple";
-
-/// A stack that follows the tag `stable` of a registry of its own.
-pub(super) struct Host {
-    pub(super) stack: Stack,
-    registry: Registry,
-    repository: String,
-    /// The digest that it was started with.
-    pub(super) first: String,
-}
-
-/// An entrypoint of its own, which does `serve` for everything but `db`.
-pub(super) fn entrypoint(serve: &str) -> String {
-    let script = format!("case $1 in db) exec /usr/lib/agnes/agnesd \"$@\";; *) {serve};; esac");
-    let entrypoint = json!(["/bin/busybox", "sh", "-c", script, "sh"]);
-    format!("ENTRYPOINT {entrypoint}\nCMD [\"serve\"]")
-}
-
-/// Images of one host are no other's, for tests share the engine.
-fn push(docker: &Docker, from: &str, name: &str, lines: &str) -> String {
-    push_with(docker, from, name, lines, &[])
-}
-
-fn push_with(
-    docker: &Docker,
-    from: &str,
-    name: &str,
-    lines: &str,
-    programs: &[(&str, &str)],
-) -> String {
-    let host = name.split('/').next().unwrap();
-    let lines = format!("LABEL host={host}\n{lines}");
-    docker
-        .derived_image_with(from, name, &lines, programs)
-        .unwrap();
-    command::capture(&mut docker.command(["push", "--quiet", name])).unwrap();
-    let inspect = [
-        "image",
-        "inspect",
-        "--format",
-        "{{json .RepoDigests}}",
-        name,
-    ];
-    let listed = command::capture(&mut docker.command(inspect)).unwrap();
-    let listed: Vec<String> = serde_json::from_str(&listed).unwrap();
-    let repository = name.rsplit_once(':').unwrap().0;
-    let of_it = format!("{repository}@");
-    let found = listed.iter().find_map(|one| one.strip_prefix(&of_it));
-    found.unwrap().to_owned()
-}
-
-impl Host {
-    /// Runs version 1; `more` is what stands in `[upgrade]`. `None` after saying `SKIP`.
-    pub(super) fn up(more: &str) -> Option<Self> {
-        Self::of(Registry::start(Access::Open)?, more)
-    }
-
-    /// The same, of this registry.
-    fn of(registry: Registry, more: &str) -> Option<Self> {
-        Self::on(Docker::get()?, registry, more)
-    }
-
-    /// The same on this engine.
-    fn on(docker: &'static Docker, registry: Registry, more: &str) -> Option<Self> {
-        let project = docker.project_image().unwrap()?;
-        let repository = format!("{}/team/agnes", registry.host());
-        let name = format!("{repository}:stable");
-        let first = push(docker, project, &name, "LABEL version=1");
-        let settings = [
-            ("TLS_MODE", "files"),
-            ("AGNES_LIMIT_UNAUTHENTICATED_PER_MIN", "0"),
-            ("AGNES_LIMIT_AUTHENTICATED_PER_MIN", "0"),
-        ];
-        let stack = Stack::up_on(docker, Version::V2_11, &name, &settings)?;
-        let toml = format!(
-            "[upgrade]\nmin_interval = \"0s\"\n{more}\n[upgrade.gate]\nstable_for = \"2s\"\ntimeout = \"20s\"\n"
-        );
-        std::fs::write(stack.deployment.dir().join("agnes.toml"), toml).unwrap();
-        stack.answers(200);
-        Some(Self {
-            stack,
-            registry,
-            repository,
-            first,
-        })
-    }
-
-    /// Publishes a version as `stable`; its digest.
-    pub(super) fn publish(&self, lines: &str) -> String {
-        let name = format!("{}:stable", self.repository);
-        push(self.stack.docker, "agnes-test/agnes:test", &name, lines)
-    }
-
-    /// The same with a program that it brings for the host.
-    pub(super) fn publish_with(&self, lines: &str, program: &str) -> String {
-        let name = format!("{}:stable", self.repository);
-        let (docker, from) = (self.stack.docker, "agnes-test/agnes:test");
-        push_with(docker, from, &name, lines, &[("agnes-ops", program)])
-    }
-
-    pub(super) fn upgrade(&self, verb: &[&str]) -> Ran {
-        self.stack.deployment.ops(&[&["upgrade"], verb].concat())
-    }
-
-    /// The digest that runs, by the engine's word and by the server's.
-    #[track_caller]
-    pub(super) fn runs(&self, digest: &str) {
-        let app = self.stack.project.container("app").unwrap();
-        let format = [
-            "inspect",
-            "--format",
-            "{{.Config.Image}} {{.State.Running}}",
-            &app,
-        ];
-        let said = command::capture(&mut self.stack.docker.command(format)).unwrap();
-        assert_eq!(said.trim(), format!("{}@{digest} true", self.repository));
-        let state = super::socket(&self.stack, "/v1/state");
-        assert!(
-            state.contains(&format!("\"digest\":\"{digest}\"")),
-            "{state}"
-        );
-        assert!(state.contains("\"writes\":\"open\""), "{state}");
-        self.clean();
-    }
-
-    /// The version that it was started with runs.
-    #[track_caller]
-    pub(super) fn runs_first(&self) {
-        super::until("the server answers", || {
-            super::socket(&self.stack, "/v1/state").contains(&self.first)
-                || super::socket(&self.stack, "/v1/state").contains("\"writes\":\"open\"")
-        });
-        self.clean();
-    }
-
-    /// No journal, hold, copy or lock is left.
-    #[track_caller]
-    fn clean(&self) {
-        let state = self.stack.deployment.state();
-        assert!(!state.join("ops/journal/upgrade.json").exists());
-        assert!(
-            !self
-                .stack
-                .project
-                .path()
-                .join("data/run/hold.json")
-                .exists()
-        );
-        for left in ["ops/restore-points", "ops/rehearsal"] {
-            let left = std::fs::read_dir(state.join(left));
-            assert_eq!(left.map_or(0, Iterator::count), 0);
-        }
-    }
-
-    fn sign_in(&self) -> String {
-        let who = json!({"email": EMAIL, "password": PASSWORD});
-        self.stack.post("/auth/bootstrap", None, &who).unwrap();
-        let (status, tokens) = self.stack.post("/auth/token", None, &who).unwrap();
-        assert_eq!(status, 200, "{tokens}");
-        tokens["access_token"].as_str().unwrap().to_owned()
-    }
-
-    /// Writes while `work` goes on: what was acknowledged is there afterwards, and nothing was refused but with 503.
-    fn writing<T>(&self, token: &str, prefix: &str, work: impl FnOnce() -> T) -> T {
-        let stop = AtomicBool::new(false);
-        let (result, written) = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| {
-                let (mut written, mut number) = (Vec::new(), 0);
-                while !stop.load(Ordering::Relaxed) {
-                    number += 1;
-                    let name = format!("{prefix}_{number}");
-                    match self
-                        .stack
-                        .post("/api/groups", Some(token), &json!({"name": name}))
-                    {
-                        Some((201, _)) => written.push(name),
-                        Some((503, _)) | None => std::thread::sleep(Duration::from_millis(20)),
-                        Some(other) => panic!("{name}: {other:?}"),
-                    }
-                }
-                written
-            });
-            let result = work();
-            stop.store(true, Ordering::Relaxed);
-            (result, writer.join().unwrap())
-        });
-        assert!(written.len() > 5, "{written:?}");
-        let bearer = format!("Bearer {token}");
-        let listed = self
-            .stack
-            .get("/api/groups", &[("Authorization", bearer.as_str())])
-            .unwrap();
-        let lost: Vec<_> = written
-            .iter()
-            .filter(|name| !listed.text.contains(&format!("\"{name}\"")))
-            .collect();
-        assert!(lost.is_empty(), "of {}: lost {lost:?}", written.len());
-        result
-    }
-}
+use host::push;
+pub(super) use host::{Host, entrypoint};
 
 #[test]
 fn u01_a_good_version_is_swapped_in_and_no_acknowledged_write_is_lost() {
@@ -321,6 +120,45 @@ fn u05_a_version_that_is_never_ready_or_not_for_long_is_taken_back() {
         host.runs(&host.first);
         host.stack.answers(200);
     }
+}
+
+#[test]
+fn u05_a_process_that_was_replaced_while_it_was_asked_does_not_pass() {
+    let Some(mut host) = Host::up("") else {
+        return;
+    };
+    host.upgrade(&[]).exits(0);
+    // the gate's second look takes until it would be over, and then another process is there
+    let programs = tempfile::tempdir().unwrap();
+    let real = xtask::components::directory().join("docker");
+    let script = format!(
+        r#"#!/bin/sh
+[ "$1" = exec ] || exec {real} "$@"
+{real} "$@" || exit
+[ -e {dir}/asked ] || exec touch {dir}/asked
+[ ! -e {dir}/replaced ] || exit 0
+touch {dir}/replaced
+sleep 2
+kill -9 "$({real} inspect --format '{{{{.State.Pid}}}}' "$2")"
+until [ "$({real} inspect --format '{{{{.RestartCount}}}} {{{{.State.Running}}}}' "$2")" = "1 true" ]; do sleep 0.1; done
+"#,
+        real = real.display(),
+        dir = programs.path().display(),
+    );
+    let shim = programs.path().join("docker");
+    std::fs::write(&shim, script).unwrap();
+    std::fs::set_permissions(&shim, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (key, value) in host.stack.docker.environment() {
+        if key == "PATH" {
+            let path = format!("{}:{value}", programs.path().display());
+            host.stack.deployment.set_environment(key, path);
+        }
+    }
+    host.publish("LABEL version=2");
+    let failed = host.upgrade(&[]).exits(1).with_outcome("rolled-back");
+    assert_eq!(failed.detail("failed_step"), "gate", "{}", failed.stdout);
+    assert!(programs.path().join("replaced").exists());
+    host.runs(&host.first);
 }
 
 #[test]
@@ -443,11 +281,7 @@ fn u09_killed_at_any_checkpoint_the_next_tick_leaves_one_healthy_version() {
         .filter(|(at, _)| soak || at % 4 == 0);
     for (_, number) in sample {
         let name = format!("before_{number}");
-        let (status, _) = host
-            .stack
-            .post("/api/groups", Some(&token), &json!({"name": name}))
-            .unwrap();
-        assert_eq!(status, 201);
+        host.writes(&token, &name);
         let next = host.publish(&format!("LABEL version=killed-{number}"));
         crate::crash::killed_at(deployment, &["upgrade"], number);
         let tick = host.upgrade(&[]);
@@ -466,15 +300,7 @@ fn u09_killed_at_any_checkpoint_the_next_tick_leaves_one_healthy_version() {
             other => panic!("{number}: exit {other}: {}", tick.stdout),
         }
         serving = next;
-        let bearer = format!("Bearer {token}");
-        let groups = host
-            .stack
-            .get("/api/groups", &[("Authorization", bearer.as_str())])
-            .unwrap();
-        assert!(
-            groups.text.contains(&format!("\"{name}\"")),
-            "{number}: lost {name}"
-        );
+        assert!(host.has(&token, &name), "{number}: lost {name}");
         deployment.ops(&["upgrade", "check"]).exits(0);
     }
 }

@@ -1,8 +1,8 @@
 //! A server that does not answer while its container runs.
 //!
 //! Always true: it may be at work (U10), so it is waited for, up to `upgrade.defer_max`, or until a person goes back; one that the engine
-//! starts again and again is not. Then it is stopped without having been asked. Its own version folds in what it left of its log before another one reads the data (S05); the new
-//! version starts held, by the file that a server looks for.
+//! starts again and again is not. Then it is stopped without having been asked. Its own version folds in what it left of its log before
+//! another one reads the data (S05); the new version starts held, by the file that a server looks for.
 //!
 //! Does not: judge what is wrong with it.
 
@@ -22,14 +22,11 @@ use crate::upgrade::waiting;
 impl Swap<'_> {
     /// Waits, or does without it.
     pub(super) fn unreachable(&mut self, why: &NoAnswer) -> Result<(), Stop> {
-        let Deployment { host, settings, .. } = self.deployment;
         let said = format!("{}: {why}", self.socket.path().display());
-        let digest = self.transaction.to.digest.as_ref();
-        let overdue = waiting::overdue(host, settings, digest).at("drain")?;
-        let seen = self.engine.inspect(&self.transaction.container);
-        // what ends before it serves is not at work, and what is published may be its cure
-        let crashes = seen.at("drain")?.restarting;
-        if overdue.is_none() && !self.transaction.back && !crashes {
+        let transaction = &self.transaction;
+        let (container, digest) = (&transaction.container, transaction.to.digest.as_ref());
+        let waits = waiting::for_silent(self.deployment, &self.engine, container, digest);
+        if waits.at("drain")? && !transaction.back {
             return Err(Stop::Deferred("server-unreachable", said));
         }
         tracing::warn!("{said}: it is stopped without having been asked");

@@ -7,7 +7,7 @@ use agnes_e2e::deployment::xtask;
 use xtask::command;
 
 use super::{Host, entrypoint};
-use crate::measured::{median, millis};
+use crate::measured::median;
 
 const ROUNDS: usize = 15;
 
@@ -81,12 +81,15 @@ fn bench_upgrade() {
         host.upgrade(&[]).exits(1).with_outcome("rolled-back");
         back.push(begun.elapsed());
     }
-    println!("FIGURE way-back-ms {} median of 3", millis(median(back)));
+    println!(
+        "FIGURE way-back-ms {} median of 3",
+        median(back).as_millis()
+    );
     host.publish(&entrypoint("exec /bin/busybox sleep 3600"));
     let begun = Instant::now();
     host.upgrade(&[]).exits(1).with_outcome("rolled-back");
     println!(
         "FIGURE way-back-silent-ms {} of one that is never ready, gate.timeout 20 s",
-        millis(begun.elapsed())
+        begun.elapsed().as_millis()
     );
 }

@@ -1,37 +1,10 @@
 //! Versions that migrate: the data goes forward with them, and back only with the image or by a person's word.
 
-use serde_json::{Value, json};
-
 use super::{Host, entrypoint};
 
 /// A version whose schema is one further.
 pub(super) const MIGRATES: &str =
     "ENV AGNES_FURTHER_MIGRATION=\"CREATE TABLE further (x INTEGER)\"";
-
-impl Host {
-    pub(super) fn state(&self) -> Value {
-        let said = crate::stack::socket(&self.stack, "/v1/state");
-        let (_, body) = said.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
-    }
-
-    #[track_caller]
-    pub(super) fn writes(&self, token: &str, name: &str) {
-        let answer = self
-            .stack
-            .post("/api/groups", Some(token), &json!({"name": name}));
-        let (status, said) = answer.unwrap();
-        assert_eq!(status, 201, "{said}");
-    }
-
-    pub(super) fn has(&self, token: &str, name: &str) -> bool {
-        let bearer = format!("Bearer {token}");
-        let headers = [("Authorization", bearer.as_str())];
-        let groups = self.stack.get("/api/groups", &headers).unwrap();
-        assert_eq!(groups.status, 200, "{}", groups.text);
-        groups.text.contains(&format!("\"{name}\""))
-    }
-}
 
 #[test]
 fn u16_a_migration_goes_forward_whole_and_back_only_by_a_persons_word() {
@@ -168,15 +141,7 @@ fn u09_a_way_back_with_data_that_is_killed_leaves_one_version_with_its_own_data(
         let name = format!("since_{number}");
         host.writes(&token, &name);
         crate::crash::killed_at(deployment, &verb, number);
-        let tick = host.upgrade(&[]);
-        assert!(
-            tick.code <= 1,
-            "{number}: exit {}: {}",
-            tick.code,
-            tick.stdout
-        );
-        let digest = host.state()["digest"].as_str().unwrap().to_owned();
-        host.runs(&digest);
+        let digest = host.next_tick_leaves_one(&number.to_string());
         if digest == migrating {
             assert!(host.has(&token, &name), "{number}: lost {name}");
         } else {
