@@ -38,6 +38,8 @@ pub struct Container {
     pub image_id: String,
     /// `running`, `exited`, `created`, `restarting`…
     pub state: String,
+    /// Compose's hash of what its files said when it was made.
+    pub config_hash: String,
 }
 
 impl Container {
@@ -88,9 +90,19 @@ pub struct Inspected {
     pub environment: Vec<String>,
     /// Where something is mounted, with what.
     pub mounts: Vec<(String, String)>,
+    /// Whether it may write to any of them.
+    pub writes_to_mounts: bool,
+    /// What its health checks say: `starting`, `healthy`, `unhealthy`; none where there are none.
+    pub health: Option<String>,
 }
 
 impl Inspected {
+    /// Whether its process runs, and is healthy where something says so.
+    pub fn is_well(&self) -> bool {
+        let healthy = matches!(self.health.as_deref(), None | Some("healthy"));
+        self.runs && !self.restarting && healthy
+    }
+
     /// The image as the container was told it; `None`: by its id alone. The list of containers will not do: there it is the id as
     /// soon as the tag has moved.
     pub fn reference(&self) -> Option<Reference> {
@@ -158,6 +170,13 @@ struct State {
     exit_code: i64,
     #[serde(rename = "OOMKilled")]
     out_of_memory: bool,
+    health: Option<Health>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +187,8 @@ struct Mount {
     #[serde(default)]
     source: String,
     destination: String,
+    #[serde(default, rename = "RW")]
+    writable: bool,
 }
 
 #[derive(Deserialize)]
@@ -225,8 +246,10 @@ impl Engine {
         let query = [("all", "1".to_owned()), ("filters", filters.to_string())];
         let listed: Vec<Listed> = self.get("/containers/json", &query)?;
         let found = listed.into_iter().filter_map(|mut one| {
+            let config_hash = one.labels.remove("com.docker.compose.config-hash");
             Some(Container {
                 service: one.labels.remove("com.docker.compose.service")?,
+                config_hash: config_hash.unwrap_or_default(),
                 id: one.id,
                 image_id: one.image_id,
                 state: one.state,
@@ -245,6 +268,8 @@ impl Engine {
             true => (mount.destination, mount.source),
             false => (mount.destination, mount.name),
         };
+        let writes_to_mounts = answer.mounts.iter().any(|mount| mount.writable);
+        let health = answer.state.health.map(|health| health.status);
         let mut mounts: Vec<_> = answer.mounts.into_iter().map(of).collect();
         mounts.sort();
         Ok(Inspected {
@@ -259,6 +284,8 @@ impl Engine {
             health_check: answer.config.healthcheck.unwrap_or_default().argv(),
             environment: answer.config.env.unwrap_or_default(),
             mounts,
+            writes_to_mounts,
+            health: health.filter(|status| status != "none"),
         })
     }
 

@@ -35,6 +35,7 @@ mod preflight;
 mod prune;
 mod rehearsal;
 mod rehearse;
+mod replicas;
 mod report;
 mod rollback;
 mod steps;

@@ -17,6 +17,7 @@ mod combinations;
 mod drift;
 mod host_files;
 mod render;
+mod replicas;
 mod rotation;
 mod snapshot;
 mod upgrade;

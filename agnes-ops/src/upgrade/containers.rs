@@ -157,6 +157,45 @@ impl<'a> Docker<'a> {
         self.alone(service, &["--force-recreate"])
     }
 
+    /// Compose's hash of what the files say of a service.
+    ///
+    /// # Errors
+    /// One clause; also for a service that they do not know.
+    pub fn config_hash(&self, service: &str) -> Result<String, String> {
+        let ran = self.run(&["compose", "config", "--hash", service], CALL)?;
+        let hash = ran.stdout.split_whitespace().last().map(str::to_owned);
+        hash.ok_or_else(|| format!("docker compose config: no hash of {service}"))
+    }
+
+    /// Stops a container and removes it.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn remove(&self, container: &str) -> Result<(), String> {
+        self.run(&["stop", container], CHANGE)?;
+        self.run(&["rm", container], CALL).map(drop)
+    }
+
+    /// Starts those containers of a service that are not there, as the files say now, and leaves those that are as they are.
+    ///
+    /// # Errors
+    /// One clause.
+    pub fn complete(&self, service: &str) -> Result<(), String> {
+        let argv = [
+            "compose",
+            "up",
+            "--detach",
+            "--no-deps",
+            "--no-build",
+            "--no-recreate",
+            "--pull",
+            "missing",
+            "--",
+            service,
+        ];
+        self.run(&argv, PULL).map(drop)
+    }
+
     /// Runs a program in a service's container.
     ///
     /// # Errors

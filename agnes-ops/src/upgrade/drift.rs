@@ -14,6 +14,7 @@ use super::apply::Options;
 use super::containers::Docker;
 use super::gate::{Before, Gate};
 use super::observe;
+use super::replicas;
 use super::transaction::Release;
 use super::waiting;
 use crate::deployment::Deployment;
@@ -109,14 +110,27 @@ pub fn converge(
 ///
 /// # Errors
 /// One clause.
-pub fn bring_up(docker: &Docker<'_>) -> Result<(), String> {
-    docker.up()?;
+pub fn bring_up(
+    deployment: Deployment<'_>,
+    engine: &Engine,
+    docker: &Docker<'_>,
+) -> Result<(), String> {
+    bring_containers_up(deployment, engine, docker)?;
     let argv = [&["caddy", "reload", "--force"], &CADDYFILE[..]].concat();
     // a stack may have another proxy, or none: the gate looks at what is served
     if let Err(why) = docker.exec(PROXY, &argv) {
         tracing::warn!("reload the proxy: {why}");
     }
     Ok(())
+}
+
+fn bring_containers_up(
+    deployment: Deployment<'_>,
+    engine: &Engine,
+    docker: &Docker<'_>,
+) -> Result<(), String> {
+    replicas::one_by_one(deployment, engine, docker).map_err(|why| format!("{why:#}"))?;
+    docker.up()
 }
 
 struct Stopped {
@@ -261,7 +275,7 @@ impl Work<'_> {
             None => None,
         };
         let not_proven = |why: String| Stopped::failed("drift-not-proven", why);
-        self.docker.up().map_err(not_proven)?;
+        bring_containers_up(self.deployment, self.engine, &self.docker).map_err(not_proven)?;
         self.done("docker compose up");
         let after = self.engine.containers(&settings.dir)?;
         let same = |service: &str| {

@@ -67,7 +67,8 @@ impl Swap<'_> {
             .start(SERVICE)
             .map_err(|why| anyhow::anyhow!(why))?;
         if self.transaction.rendered {
-            drift::bring_up(&self.docker).map_err(|why| anyhow::anyhow!(why))?;
+            drift::bring_up(self.deployment, &self.engine, &self.docker)
+                .map_err(|why| anyhow::anyhow!(why))?;
         }
         let first = self
             .gate(&from, None)
