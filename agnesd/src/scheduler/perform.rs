@@ -5,6 +5,8 @@
 //!
 //! Does not: bound the time (the run does), write how it went.
 
+use std::time::Duration;
+
 use agnes_config::{Job, JobTarget, Method};
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +19,8 @@ use crate::jobs::Act;
 
 /// Bytes of an answer that are read, so that its sender is not cut off.
 const MOST_READ: usize = 64 * 1024;
+/// By which a call is left to itself longer than its run.
+const MARGIN: Duration = Duration::from_secs(10);
 /// As servers see who calls.
 const AGENT: &str = concat!("agnesd-jobs/", env!("CARGO_PKG_VERSION"));
 
@@ -99,7 +103,8 @@ async fn inside(app: &App, router: &Router, path: &str, method: Method) -> Resul
 
 async fn outside(app: &App, url: &url::Url, job: &Job) -> Result<(), String> {
     let vetted = app.guard.vet(url).await.map_err(|e| e.to_string())?;
-    let client = vetted.client(job.timeout).map_err(plain)?;
+    // the run ends first, and calls it a timeout
+    let client = vetted.client(job.timeout + MARGIN).map_err(plain)?;
     let mut request = match job.method {
         Method::Get => client.get(url.clone()),
         Method::Post => client.post(url.clone()),
