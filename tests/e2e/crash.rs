@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use agnes_e2e::authority::{Authority, Leaf, leaf_sha256};
-use agnes_e2e::components::seed;
+use agnes_e2e::components::{is_soak, seed};
 use agnes_e2e::deployment::{DOMAIN, Deployment, run};
 
 /// Kills the run of a command at its n-th checkpoint; `None`: it has fewer.
@@ -32,7 +32,7 @@ pub(crate) fn checkpoints(deployment: &Deployment, verb: &[&str]) -> u64 {
 
 /// All checkpoints in a soak; else a seeded sample of them.
 pub(crate) fn chosen(count: u64) -> Vec<u64> {
-    if std::env::var_os("AGNES_SOAK").is_some() {
+    if is_soak() {
         return (1..=count).collect();
     }
     let seed = seed();

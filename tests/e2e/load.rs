@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use agnes_e2e::authority::{Authority, Leaf, leaf_sha256};
 use agnes_e2e::caddy::{Admin, Caddy, Site, Version};
 use agnes_e2e::clients::{Clients, Failure, Question, Tally, ask};
+use agnes_e2e::components::is_soak;
 use agnes_e2e::deployment::{DOMAIN, Deployment};
 use agnes_e2e::handshake::served_leaf;
 use agnes_e2e::process::Daemon;
@@ -49,7 +50,7 @@ struct Turn {
 }
 
 fn turns() -> Vec<Turn> {
-    let whole = std::env::var("AGNES_SOAK").is_ok_and(|value| value == "1");
+    let whole = is_soak();
     let seed = components::seed();
     let count = if whole { 100 } else { 12 };
     println!("{count} rotations, AGNES_TEST_SEED={seed}");

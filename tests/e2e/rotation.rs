@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use agnes_e2e::components::is_soak;
 use serde_json::json;
 
 use crate::crash::{checkpoints, chosen, killed_at};
@@ -255,7 +256,7 @@ fn killed_at_every_checkpoint_a_rotation_is_finished_and_no_valid_call_is_refuse
 fn a03_no_valid_call_is_refused_while_keys_change_under_load() {
     let host = Host::new();
     host.bootstrap();
-    let soak = std::env::var_os("AGNES_SOAK").is_some();
+    let soak = is_soak();
     // two rounds however slow the machine is
     let lasting = Duration::from_secs(if soak { 120 } else { 0 });
     let session = host.sign_in();

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use agnes_e2e::components::is_soak;
 use agnes_e2e::deployment::{Deployment, agnesd};
 use agnes_e2e::ports;
 use agnes_e2e::process::Daemon;
@@ -92,11 +93,7 @@ async fn write(api: Api, round: usize, writer: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s06_no_acknowledged_write_is_lost_by_a_kill_in_a_storm_of_writes() {
-    let rounds = if std::env::var("AGNES_SOAK").is_ok_and(|value| value == "1") {
-        50
-    } else {
-        3
-    };
+    let rounds = if is_soak() { 50 } else { 3 };
     let address = ports::free_address();
     let base = format!("http://{address}");
     let deployment = Deployment::new()

@@ -60,6 +60,11 @@ pub fn seed() -> u64 {
         .unwrap_or(0)
 }
 
+/// Whether a matrix runs whole and not as a sample: `AGNES_SOAK`, which `cargo xtask soak` sets.
+pub fn is_soak() -> bool {
+    std::env::var_os("AGNES_SOAK").is_some()
+}
+
 /// The engine's shared library that a program was linked with; `None` when it was compiled in.
 ///
 /// # Errors

@@ -14,14 +14,25 @@ use crate::scenes::{self, Figure};
 use crate::{checkout, command, database_engine, figures};
 
 /// Modules of the e2e tests with a matrix that an ordinary run samples.
-const MODULES: [&str; 7] = [
-    "load", "crash", "churn", "dotenv", "corpus", "storm", "rotation",
+const MODULES: [&str; 12] = [
+    "load",
+    "crash",
+    "churn",
+    "corpus",
+    "damage",
+    "disk",
+    "dotenv",
+    "engine",
+    "faults",
+    "migration",
+    "rotation",
+    "storm",
 ];
 
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Run these modules alone [load, crash, churn, dotenv, corpus, storm, rotation]
+    /// Run these modules alone [all of them]
     #[arg(value_name = "MODULE", value_parser = MODULES)]
     modules: Vec<String>,
 }

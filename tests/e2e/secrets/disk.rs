@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agnes_e2e::components::{require, seed};
+use agnes_e2e::components::{is_soak, require, seed};
 use agnes_e2e::deployment::Deployment;
 
 use super::{EDITED, OWN, all_agree, current, ensure, live, replace, tree, value};
@@ -79,7 +79,7 @@ fn b04_a_write_that_fails_leaves_every_secret_whole_and_the_next_run_finishes() 
     let Some(strace) = require("strace") else {
         return;
     };
-    let soak = std::env::var_os("AGNES_SOAK").is_some();
+    let soak = is_soak();
     let deployment = super::host();
     ensure(&deployment).exits(0);
     let mut met = 0;

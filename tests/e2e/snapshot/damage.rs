@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use agnes_e2e::components::is_soak;
 use serde_json::{Value, json};
 
 use super::host::{Host, names};
@@ -199,9 +200,9 @@ fn s08_a_snapshot_that_was_changed_whole_is_known_by_what_was_proven_before() {
 fn s08_nothing_is_found_in_good_ones() {
     let host = Host::up();
     host.write();
-    let many = match std::env::var_os("AGNES_SOAK") {
-        Some(_) => 200,
-        None => 3,
+    let many = match is_soak() {
+        true => 200,
+        false => 3,
     };
     for _ in 0..many {
         host.create();

@@ -1,6 +1,6 @@
 //! Full disks and disks whose writes fail: refused or rolled back, and the next run is good.
 
-use agnes_e2e::components::{require, seed};
+use agnes_e2e::components::{is_soak, require, seed};
 use serde_json::json;
 
 use super::host::{Host, names};
@@ -51,7 +51,7 @@ fn s02_a_write_that_fails_is_a_failure_that_is_taken_back_and_the_next_run_is_go
     let host = Host::up();
     let id = host.create();
     host.write();
-    let soak = std::env::var_os("AGNES_SOAK").is_some();
+    let soak = is_soak();
     for fault in [
         "fsync:EIO",
         "rename:EIO",

@@ -1,5 +1,7 @@
 //! Upgrades and rollbacks one after another, under a client that writes and one that reads on a kept connection.
 
+use agnes_e2e::components::is_soak;
+
 use super::Host;
 use super::clients::Seen;
 
@@ -9,9 +11,9 @@ fn u01_upgrades_and_rollbacks_lose_no_acknowledged_write_and_fail_no_read() {
         return;
     };
     host.upgrade(&[]).exits(0);
-    let rounds = match std::env::var_os("AGNES_SOAK") {
-        Some(_) => 20,
-        None => 1,
+    let rounds = match is_soak() {
+        true => 20,
+        false => 1,
     };
     let mut all = Seen::default();
     for round in 0..rounds {

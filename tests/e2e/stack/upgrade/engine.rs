@@ -1,6 +1,6 @@
 //! The engine's daemon dies in the middle of an upgrade.
 
-use agnes_e2e::components::seed;
+use agnes_e2e::components::{is_soak, seed};
 use agnes_e2e::docker::Docker;
 use agnes_e2e::registry::{Access, Registry};
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn u09_when_the_engine_dies_in_an_upgrade_the_next_tick_leaves_one_healthy_versi
     let token = host.sign_in();
     let mut serving = host.first.clone();
     // half a minute each: all of them in a soak
-    let soak = std::env::var_os("AGNES_SOAK").is_some();
+    let soak = is_soak();
     let chosen = usize::try_from(seed() % 5).unwrap();
     println!("seed {}: {} and the one after next", seed(), PHASES[chosen]);
     for (number, phase) in PHASES.into_iter().enumerate() {

@@ -1,5 +1,7 @@
 //! Versions that migrate: the data goes forward with them, and back only with the image or by a person's word.
 
+use agnes_e2e::components::is_soak;
+
 use super::{Host, entrypoint};
 
 /// A version whose schema is one further.
@@ -134,7 +136,7 @@ fn u09_a_way_back_with_data_that_is_killed_leaves_one_version_with_its_own_data(
     host.upgrade(&[]).exits(0);
     let verb = ["upgrade", "rollback", "--with-data"];
     let count = crate::crash::checkpoints(deployment, &verb);
-    let soak = std::env::var_os("AGNES_SOAK").is_some();
+    let soak = is_soak();
     let sample = crate::crash::chosen(count).into_iter().enumerate();
     for (_, number) in sample.filter(|(at, _)| soak || at % 4 == 0) {
         host.upgrade(&["--to", &migrating]).exits(0);
