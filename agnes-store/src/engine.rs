@@ -282,6 +282,12 @@ pub(crate) fn claim(
 /// What `file`, which nobody may be writing, contains: read in a child, read-only.
 pub(crate) fn prove(options: &Options, file: &Path) -> Result<Content, String> {
     let bytes = durable::bytes(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    // it makes no small writes, for which one thread is best
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = &Options {
+        threads: options.threads.max(u32::try_from(cores).unwrap_or(1)),
+        ..options.clone()
+    };
     match child::run(
         options,
         &Task::Prove(file.to_owned()),
