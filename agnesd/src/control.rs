@@ -194,7 +194,7 @@ fn router(app: Arc<App>) -> Router {
 
 /// Asks who calls.
 async fn known(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    middleware::authenticate(&app, request, next).await
+    middleware::authenticate(&app, request, next, middleware::Counted::No).await
 }
 
 /// Lets root and the server's own user in, names the request, waits for its body, and finishes its errors.

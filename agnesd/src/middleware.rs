@@ -29,7 +29,7 @@ mod security_headers;
 
 use cors::Origins;
 
-pub(crate) use authenticate::authenticate;
+pub(crate) use authenticate::{Counted, authenticate};
 pub(crate) use limit::is_never_limited;
 
 /// Longest address, in bytes: path and query, and the host where a client puts it into the request line.
@@ -88,7 +88,7 @@ async fn known(
     request: Request,
     next: Next,
 ) -> Response {
-    let within = |request| authenticate(&app, request, next);
+    let within = |request| authenticate(&app, request, next, Counted::Yes);
     pass(&edge, request, within).await
 }
 

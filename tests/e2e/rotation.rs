@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::crash::{checkpoints, chosen, killed_at};
 
+mod compromised;
 mod host;
 mod source;
 mod told;

@@ -82,8 +82,11 @@ fn all_agree(deployment: &Deployment) {
     }
 }
 
+/// Mode, time of the last change and bytes of every file.
+type Tree = BTreeMap<PathBuf, (u32, i128, Vec<u8>)>;
+
 /// Everything below the deployment but the records of runs and their lock.
-fn tree(deployment: &Deployment) -> BTreeMap<PathBuf, (u32, i128, Vec<u8>)> {
+fn tree(deployment: &Deployment) -> Tree {
     let records = deployment.state().join("ops");
     let mut tree = snapshot(deployment.dir());
     tree.retain(|path, _| {

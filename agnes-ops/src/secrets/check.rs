@@ -4,7 +4,7 @@
 //!
 //! Does not: ask a source.
 
-use agnes_config::Settings;
+use agnes_config::{Secret, Settings};
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -136,11 +136,16 @@ impl Look<'_> {
             ),
             None => self.finding("secrets.env-missing", name, ".env has no value", ENSURE),
         }
+        self.live(name, name, secret)
+    }
+
+    /// Does the server find `secret` under this name?
+    fn live(&mut self, name: &str, file: &str, secret: &Secret) -> Result<()> {
         let live = Live::new(&self.settings.state_dir, self.settings.server_owner);
-        if !live.holds(self.host, name, secret)? {
+        if !live.holds(self.host, file, secret)? {
             let evidence = format!(
                 "{}: not the value that counts, or not its reader's alone",
-                live.path(name).display()
+                live.path(file).display()
             );
             self.finding("secrets.live-differs", name, evidence, ENSURE);
         }
@@ -183,6 +188,10 @@ impl Look<'_> {
 
     /// Is a rotation half way?
     fn rotations(&mut self) -> Result<()> {
+        for (file, secret) in rotate::beside(self.host, self.settings)? {
+            let name = file.trim_end_matches("_PREVIOUS");
+            self.live(name, &file, &secret)?;
+        }
         let now = self.host.now().unix_timestamp();
         for open in rotate::open(self.host, self.settings)? {
             // one that waits for its time is where it should be

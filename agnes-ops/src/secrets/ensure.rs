@@ -110,7 +110,7 @@ pub fn ensure(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Repor
     };
     let live = Live::new(&settings.state_dir, settings.server_owner);
     let steps = if options.dry_run {
-        planned(host, &live, &all, writes)?
+        planned(host, &live, &all, &rotate::beside(host, settings)?, writes)?
     } else {
         apply(host, settings, &generations, &live, &mut all)?
             .then(|| env_file.write(host, &pairs))?
@@ -138,7 +138,7 @@ fn text(bytes: &[u8]) -> Result<Secret, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     match text.strip_suffix('\r').unwrap_or(text) {
-        "" => Err("is empty".to_owned()),
+        blank if blank.trim().is_empty() => Err("is empty".to_owned()),
         text => Ok(Secret::new(text)),
     }
 }
@@ -253,6 +253,11 @@ fn apply<'a>(
             applied.done(format!("write live/{name}"));
         }
     }
+    for (previous, secret) in rotate::beside(host, settings)? {
+        if live.put(host, &previous, &secret)? {
+            applied.done(format!("write live/{previous}"));
+        }
+    }
     Ok(applied)
 }
 
@@ -293,7 +298,13 @@ fn keep_reference(host: &Host, settings: &Settings, managed: &Managed) -> Result
 }
 
 /// As [`apply`], for `--dry-run`.
-fn planned(host: &Host, live: &Live, all: &[One], writes: bool) -> Result<Vec<Step>> {
+fn planned(
+    host: &Host,
+    live: &Live,
+    all: &[One],
+    beside: &[(String, Secret)],
+    writes: bool,
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for one in all {
         let name = &one.managed.name;
@@ -310,6 +321,11 @@ fn planned(host: &Host, live: &Live, all: &[One], writes: bool) -> Result<Vec<St
             && !live.holds(host, name, secret)?
         {
             steps.push(format!("write live/{name}"));
+        }
+    }
+    for (previous, secret) in beside {
+        if !live.holds(host, previous, secret)? {
+            steps.push(format!("write live/{previous}"));
         }
     }
     if writes {

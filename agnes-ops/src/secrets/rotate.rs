@@ -2,7 +2,7 @@
 //!
 //! Always true: journalled before the first effect and until the last, so that a run that was killed anywhere is finished by
 //! the next one; the old value stays accepted until nothing that it signed can be valid, or is refused at once when that was
-//! asked for; what the running server does not prove is taken back.
+//! asked for, and then never comes back; else what the running server does not prove is taken back.
 //!
 //! Does not: wait under the lock: the timer, or the next run, finishes.
 
@@ -65,6 +65,8 @@ pub(super) struct Open {
     pub(super) half_way: bool,
     /// Seconds since 1970; before this it rightly waits.
     pub(super) retire_after: i64,
+    /// The generation that is still accepted beside the one that counts.
+    pub(super) beside: Option<u64>,
 }
 
 /// The rotations that are not finished.
@@ -77,8 +79,25 @@ pub(super) fn open(host: &Host, settings: &Settings) -> Result<Vec<Open>> {
                 phase: rotation.phase.word(),
                 half_way: rotation.phase != Phase::Waiting,
                 retire_after: rotation.retire_after,
+                beside: rotation.beside(),
             });
         }
+    }
+    Ok(found)
+}
+
+/// What the server must still accept of them beside the values that count, under the names of the live files.
+pub(super) fn beside(host: &Host, settings: &Settings) -> Result<Vec<(String, Secret)>> {
+    let generations = Generations::new(&settings.state_dir);
+    let mut found = Vec::new();
+    for open in open(host, settings)? {
+        let name = open.kind.name();
+        let values = generations.read(host, name)?.values;
+        // one that is gone cannot be written
+        let value = values
+            .into_iter()
+            .find(|(number, _)| Some(*number) == open.beside);
+        found.extend(value.map(|(_, secret)| (format!("{name}_PREVIOUS"), secret)));
     }
     Ok(found)
 }
@@ -96,12 +115,14 @@ fn journal(settings: &Settings, kind: Kind) -> Journal {
 /// When the host refuses something; the next run goes on from there.
 pub fn rotate(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
+    if let Some(kind) = options.kind {
+        return Work::new(deployment, options, kind)?.run();
+    }
     let open = open(host, settings)?;
-    let kind = match (options.kind, open.as_slice()) {
-        (Some(kind), _) => kind,
-        (None, []) => return Ok(Report::ok(Outcome::Unchanged, "no rotation is open")),
-        (None, [open]) => open.kind,
-        (None, several) => {
+    let kind = match open.as_slice() {
+        [] => return Ok(Report::ok(Outcome::Unchanged, "no rotation is open")),
+        [open] => open.kind,
+        several => {
             let words: Vec<&str> = several.iter().map(|open| open.kind.word()).collect();
             return each(deployment, options, several, &words);
         }
@@ -267,7 +288,11 @@ impl<'a> Work<'a> {
         self.journal.write(self.host, &rotation)?;
         let proof = self.settle(server, &rotation, before.as_ref())?;
         if let Some(why) = proof.failed() {
-            return self.undo(&rotation, why);
+            return match rotation.at_once {
+                // the old value is somebody else's: it never comes back
+                true => Ok(self.not_refused(&rotation, &proof, &why)),
+                false => self.undo(&rotation, why),
+            };
         }
         self.done("prove".to_owned());
         rotation.phase = Phase::Waiting;
@@ -384,18 +409,24 @@ impl<'a> Work<'a> {
             },
         };
         if let Some(why) = proof.failed() {
-            let mut report = self.report(&rotation, "retiring", &proof, Outcome::Changed);
-            report.exit = Exit::Failed;
-            let message = format!(
-                "{}: generation {} is gone from the files, and the running server is not proven to refuse it: {why}; the next run tries again",
-                self.kind.name(),
-                rotation.old
-            );
-            report.refusal = Some(Refusal::new("not-refused", message));
-            return Ok(report);
+            return Ok(self.not_refused(&rotation, &proof, &why));
         }
         self.done("prove".to_owned());
         self.finish(&rotation, &proof)
+    }
+
+    /// The files have the new value alone, and the server was not seen to have read them.
+    fn not_refused(&mut self, rotation: &Rotation, proof: &Proof, why: &str) -> Report {
+        let mut report = self.report(rotation, rotation.phase.word(), proof, Outcome::Changed);
+        report.exit = Exit::Failed;
+        let message = format!(
+            "{}: generation {} is gone from the files, and the running server is not proven to refuse it: {why}; the next run tries again",
+            self.kind.name(),
+            rotation.old
+        );
+        let refusal = Refusal::new("not-refused", message);
+        report.refusal = Some(refusal.hint("restart the server to take the files up"));
+        report
     }
 
     /// The old value is refused; whoever was started with it gets the new one now when it was compromised.

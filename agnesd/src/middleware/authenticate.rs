@@ -24,7 +24,21 @@ const EXPIRES: HeaderName = HeaderName::from_static("x-token-expires-at");
 /// From here on a token's end is near.
 const NEAR: Duration = Duration::days(7);
 
-pub(crate) async fn authenticate(app: &App, mut request: Request, next: Next) -> Response {
+/// Whether a caller's calls are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Against the caller's limit.
+    Yes,
+    /// They are root's: whoever else has the credential must not be able to use its calls up.
+    No,
+}
+
+pub(crate) async fn authenticate(
+    app: &App,
+    mut request: Request,
+    next: Next,
+    counted: Counted,
+) -> Response {
     let caller = match request.extensions_mut().remove::<Inside>() {
         Some(Inside(principal)) => Caller::Known(principal),
         None => Caller::of(request.headers(), &app.store, &app.keys),
@@ -52,7 +66,9 @@ pub(crate) async fn authenticate(app: &App, mut request: Request, next: Next) ->
         Caller::Anonymous => {}
     }
     let address = parts.extensions.get::<ClientAddress>().copied();
-    if let Some(refused) = limit::refuse(app, parts.uri.path(), &caller, address) {
+    if counted == Counted::Yes
+        && let Some(refused) = limit::refuse(app, parts.uri.path(), &caller, address)
+    {
         return refused;
     }
     parts.extensions.insert(caller);

@@ -32,6 +32,10 @@ impl Work<'_> {
             previous: (!rotation.at_once).then_some(&old),
         };
         if let Err(untold) = self.tell(&wanted) {
+            if rotation.at_once {
+                // no file keeps what somebody else has
+                self.tell_callers(rotation, &old, &new)?;
+            }
             return Ok(Proof::failing(untold));
         }
         self.tell_callers(rotation, &old, &new)?;

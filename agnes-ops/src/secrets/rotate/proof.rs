@@ -54,13 +54,20 @@ impl Proof {
         })
     }
 
+    /// Whether a server was asked, and all of it holds.
+    pub(super) fn holds(&self) -> bool {
+        self.asked && self.failed().is_none()
+    }
+
     /// For people.
     pub(super) fn sentence(&self) -> String {
         if !self.asked {
             return "no server runs, so nothing is proven: the files are taken up at its next start".to_owned();
         }
-        let held = self.checks.iter().filter(|(_, held)| held.is_ok());
-        let held: Vec<&str> = held.map(|(what, _)| what.as_str()).collect();
+        if let Some(why) = self.failed() {
+            return format!("not proven: {why}");
+        }
+        let held: Vec<&str> = self.checks.iter().map(|(what, _)| what.as_str()).collect();
         format!("proven: {}", held.join(", "))
     }
 

@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use super::super::side_cars::{self, Containers};
 use super::Work;
 use super::proof::Proof;
-use super::rotation::{Phase, Rotation};
+use super::rotation::{Kind, Phase, Rotation};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 
 impl Work<'_> {
@@ -78,17 +78,27 @@ impl Work<'_> {
         outcome: Outcome,
     ) -> Report {
         let name = self.kind.name();
-        let text = match phase {
-            "waiting" => format!(
-                "{name}: generation {} signs, generation {} is still accepted until {}",
-                rotation.new,
-                rotation.old,
+        let (new, old) = (rotation.new, rotation.old);
+        let text = match (phase, rotation.kind) {
+            ("waiting", Kind::Scheduler) => {
+                format!(
+                    "{name}: generation {new} counts, generation {old} is accepted until its callers have moved"
+                )
+            }
+            ("waiting", _) => format!(
+                "{name}: generation {new} signs, generation {old} is still accepted until {}",
                 stamp(rotation.retire_after)
             ),
-            _ => format!(
-                "{name}: generation {} counts, generation {} is refused",
-                rotation.new, rotation.old
-            ),
+            _ if proof.holds() => {
+                format!("{name}: generation {new} counts, generation {old} is refused")
+            }
+            _ => {
+                let old_is = match rotation.beside() {
+                    Some(_) => "beside it",
+                    None => "gone from them",
+                };
+                format!("{name}: generation {new} is first in the files, generation {old} {old_is}")
+            }
         };
         let text = format!("{text}; {}", proof.sentence());
         let mut report = Report::ok(outcome, text);

@@ -123,6 +123,11 @@ impl Rotation {
         }
     }
 
+    /// The generation that the server must still accept beside the new one.
+    pub(super) fn beside(&self) -> Option<u64> {
+        (!self.at_once && self.phase != Phase::Retiring).then_some(self.old)
+    }
+
     /// The rotation that takes this one back, under the number `new`. What the new value has signed meanwhile stays valid
     /// until it ends.
     pub(super) fn back(&self, new: u64, now: i64) -> Self {
