@@ -169,7 +169,9 @@ fn s07_a_drill_serves_the_newest_proven_one_and_records_the_time() {
         "the live data was touched"
     );
     // one that does not restore is a failure, and counts as damaged
-    std::fs::write(host.snapshot(&id).join("system.duckdb"), "no database").unwrap();
+    let file = host.snapshot(&id).join("system.duckdb");
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    std::fs::write(&file, vec![0x11; usize::try_from(bytes).unwrap()]).unwrap();
     let ran = host.ops(&["drill"]).exits(1);
     assert_eq!(ran.detail("reason"), "drill-failed");
     let listed = host.ops(&["list"]).exits(0);

@@ -5,13 +5,14 @@
 //!
 //! Does not: copy a database that somebody has open (its owner does).
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use agnes_config::FileOwner;
 use aws_lc_rs::digest::{Context, SHA256};
+use nix::fcntl::OFlag;
 
 use super::Host;
 use super::files::{InstallError, sync_parent, temp_name};
@@ -25,8 +26,22 @@ pub struct Room {
     pub inodes: u64,
 }
 
+/// Opens a file of that very name: a link that its owner has put there could lead to what only root may read, and a fifo would be
+/// waited for.
+fn regular(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 impl Host {
-    /// Copies `from` to `to`, in place of what stands there.
+    /// Copies `from`, which is no link, to `to`, in place of what stands there.
     ///
     /// # Errors
     /// What the file system says; what stood under `to` is still there then.
@@ -42,8 +57,16 @@ impl Host {
         let temp = temp_name(to).map_err(at("copy to this name"))?;
         self.checkpoint(&format!("before copying to {}", to.display()));
         let copied = (|| {
-            fs::copy(from, &temp).map_err(at("copy beside"))?;
-            let file = File::open(&temp).map_err(at("open the copy beside"))?;
+            let mut source = regular(from).map_err(at("copy beside"))?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temp)
+                .map_err(at("open the copy beside"))?;
+            // copy_file_range underneath: blocks are shared where they can be
+            io::copy(&mut source, &mut file).map_err(at("copy beside"))?;
             file.set_permissions(Permissions::from_mode(mode))
                 .map_err(at("set the mode"))?;
             if let Some(owner) = owner {

@@ -40,12 +40,28 @@ pub(super) fn run(
         verb,
         cli::Snapshot::List | cli::Snapshot::Verify { .. } | cli::Snapshot::Restore { .. }
     );
-    if changes
-        && !verb.is_dry_run()
-        && let Some(report) = finish_restore(environment, deployment, false)?
-    {
-        return Ok(report);
+    if !changes || verb.is_dry_run() {
+        return perform(verb, environment, deployment, surroundings);
     }
+    let Some(finished) = finish_restore(environment, deployment, false)? else {
+        return perform(verb, environment, deployment, surroundings);
+    };
+    if finished.exit != Exit::Ok {
+        return Ok(finished);
+    }
+    // it has got there; what was asked for is still to be done
+    let mut report = perform(verb, environment, deployment, surroundings)?;
+    report.text = format!("{}\n{}", finished.text, report.text);
+    report.steps = [finished.steps, report.steps].concat();
+    Ok(report)
+}
+
+fn perform(
+    verb: &cli::Snapshot,
+    environment: &Environment,
+    deployment: Deployment<'_>,
+    surroundings: Surroundings<'_>,
+) -> anyhow::Result<Report> {
     match verb {
         cli::Snapshot::Create { reason, dry_run } => {
             snapshot::create(deployment, surroundings, reason, *dry_run)

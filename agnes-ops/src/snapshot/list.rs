@@ -2,7 +2,9 @@
 //!
 //! Always true: reads only; a snapshot without a manifest is listed too.
 //!
-//! Does not: open a database.
+//! Does not: open a database, or read what is in it: a changed byte is found by `verify`, a missing or shortened file here.
+
+use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,8 +13,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::manifest::{MANIFEST, Manifest, made_at};
 use super::proven::{Ledger, Standing};
+use super::verify::is_regular;
 use super::{directory, names};
 use crate::deployment::Deployment;
+use crate::host::Host;
 use crate::outcome::{Outcome, Report};
 
 /// One that is there.
@@ -50,8 +54,14 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
             Some(_) => Some(host.sha256(&path.join(MANIFEST))?),
             None => None,
         };
+        let mut standing = ledger.standing(&id, sum.as_deref());
+        if let Some(manifest) = &manifest
+            && !is_there(host, &path, manifest)?
+        {
+            standing = Standing::Failed;
+        }
         found.push(Listed {
-            standing: ledger.standing(&id, sum.as_deref()),
+            standing,
             id,
             manifest,
         });
@@ -59,6 +69,17 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
     // two of one second are told apart by more than their names
     found.sort_by_key(Listed::age);
     Ok(found)
+}
+
+/// Whether every file is there with its size: what is kept in place of another must at least be that.
+fn is_there(host: &Host, path: &Path, manifest: &Manifest) -> Result<bool> {
+    for (name, wanted) in &manifest.files {
+        let at = path.join(name);
+        if !is_regular(host, &at)? || host.size(&at)? != Some(wanted.size) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The newest that was proven.

@@ -165,7 +165,7 @@ pub fn examine(
         }
         found.files(host, &path, manifest)?;
     }
-    if host.size(&path.join(FILE)).context(FILE)?.is_some() {
+    if is_regular(host, &path.join(FILE))? {
         match found.database(deployment, surroundings, &path, manifest.as_ref())? {
             Ok(done) => migrated = done,
             Err(refusal) => return Ok(Err(refusal)),
@@ -184,6 +184,11 @@ pub fn examine(
         manifest,
         migrated,
     }))
+}
+
+/// Whether it is a file itself: what a link leads to is no part of the snapshot.
+pub(super) fn is_regular(host: &Host, path: &Path) -> Result<bool> {
+    Ok(matches!(host.entry(path)?, Entry::File { .. }))
 }
 
 struct Found<'a> {
@@ -233,6 +238,10 @@ impl<'a> Found<'a> {
                 continue;
             }
             let at = path.join(name);
+            if !is_regular(host, &at)? {
+                self.add("file-unreadable", format!("{name}: not a regular file"));
+                continue;
+            }
             let size = host.size(&at).context("size")?.unwrap_or_default();
             if size != wanted.size {
                 let what = format!("{name} has {size} bytes, the manifest says {}", wanted.size);

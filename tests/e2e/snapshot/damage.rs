@@ -227,3 +227,63 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// What `prune` counts on must be there: a file that is gone, short, or only a link to one is no snapshot (S03).
+#[test]
+fn s03_a_snapshot_that_lost_its_database_pushes_no_whole_one_out() {
+    let host =
+        Host::with(|deployment| deployment.toml("[snapshot]\nkeep_last = 1\nkeep_days = 0\n"));
+    host.write();
+    let damages: [fn(&Path); 3] = [
+        |path| std::fs::write(path, "").unwrap(),
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| {
+            let elsewhere = path.with_extension("elsewhere");
+            std::fs::rename(path, &elsewhere).unwrap();
+            std::os::unix::fs::symlink(elsewhere, path).unwrap();
+        },
+    ];
+    for damage in damages {
+        let whole = host.create();
+        let lost = host.create();
+        damage(&database(&host.snapshot(&lost)));
+        host.ops(&["prune"]).exits(0);
+        assert!(
+            host.snapshot(&whole).exists(),
+            "the last whole one was removed"
+        );
+        let listed = host.ops(&["list"]).exits(0);
+        let listed = listed.detail("snapshots").as_array().unwrap().clone();
+        let standing = |id: &str| {
+            let one = listed.iter().find(|one| one["id"] == id).unwrap();
+            one["standing"].clone()
+        };
+        assert_eq!(
+            (standing(&whole), standing(&lost)),
+            (json!("proven"), json!("damaged"))
+        );
+        host.ops(&["verify", &whole]).exits(0);
+    }
+}
+
+/// A link in a snapshot may lead to what only root may read, and a fifo has no end.
+#[test]
+fn s08_what_is_no_file_is_found_and_neither_followed_nor_waited_for() {
+    let host = Host::up();
+    let id = host.create();
+    let file = database(&host.snapshot(&id));
+    let secret = host.deployment.dir().join("secret");
+    std::fs::rename(&file, &secret).unwrap();
+    let kinds: [&dyn Fn(); 2] = [
+        &|| std::os::unix::fs::symlink(&secret, &file).unwrap(),
+        &|| nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+    ];
+    for make in kinds {
+        make();
+        let found = host.ops(&["verify", &id]).exits(1);
+        let said = found.detail("findings").to_string();
+        assert!(said.contains("not a regular file"), "{said}");
+        assert!(!said.contains("database-"), "it was opened: {said}");
+        std::fs::remove_file(&file).unwrap();
+    }
+}

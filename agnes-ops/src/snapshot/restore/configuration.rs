@@ -123,7 +123,9 @@ pub fn exchange(
             host.make_dir(place)?;
         }
         if *was_there && host.size(&kept)?.is_none() {
-            host.copy(&to, &kept, 0o600, None)?;
+            // a person's file may be a link to where they keep it
+            let bytes = host.read(&to)?.unwrap_or_default();
+            host.install(&kept, &bytes, 0o600, None)?;
         }
     }
     for (path, bytes) in &wanted.files {
