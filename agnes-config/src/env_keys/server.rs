@@ -84,7 +84,7 @@ pub static STORE_MEMORY_LIMIT: Key = Key::new(
 pub static STORE_THREADS: Key = Key::new(
     Kind::Count,
     SERVER,
-    "The threads that the database engine may use for one statement, from 1 to 256. More than one costs every small write the time to wake them.",
+    "The threads that the database engine may use for one statement, from 1 to 256. More than one costs every small write the time to wake them. A copy is proven with as many as there are cores, at least.",
 )
 .toml("store.threads")
 .default("1");

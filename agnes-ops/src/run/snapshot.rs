@@ -40,10 +40,11 @@ pub(super) fn run(
         verb,
         cli::Snapshot::List | cli::Snapshot::Verify { .. } | cli::Snapshot::Restore { .. }
     );
-    if !changes || verb.is_dry_run() {
-        return perform(verb, environment, deployment, surroundings);
-    }
-    let Some(finished) = finish_restore(environment, deployment, false)? else {
+    let finished = match changes && !verb.is_dry_run() {
+        true => finish_restore(environment, deployment, false)?,
+        false => None,
+    };
+    let Some(finished) = finished else {
         return perform(verb, environment, deployment, surroundings);
     };
     if finished.exit != Exit::Ok {

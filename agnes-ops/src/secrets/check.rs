@@ -188,9 +188,8 @@ impl Look<'_> {
 
     /// Is a rotation half way?
     fn rotations(&mut self) -> Result<()> {
-        for (file, secret) in rotate::beside(self.host, self.settings)? {
-            let name = file.trim_end_matches("_PREVIOUS");
-            self.live(name, &file, &secret)?;
+        for (kind, secret) in rotate::beside(self.host, self.settings)? {
+            self.live(kind.name(), &kind.previous(), &secret)?;
         }
         let now = self.host.now().unix_timestamp();
         for open in rotate::open(self.host, self.settings)? {

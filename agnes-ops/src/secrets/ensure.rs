@@ -253,7 +253,8 @@ fn apply<'a>(
             applied.done(format!("write live/{name}"));
         }
     }
-    for (previous, secret) in rotate::beside(host, settings)? {
+    for (kind, secret) in rotate::beside(host, settings)? {
+        let previous = kind.previous();
         if live.put(host, &previous, &secret)? {
             applied.done(format!("write live/{previous}"));
         }
@@ -302,7 +303,7 @@ fn planned(
     host: &Host,
     live: &Live,
     all: &[One],
-    beside: &[(String, Secret)],
+    beside: &[(rotate::Kind, Secret)],
     writes: bool,
 ) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
@@ -323,8 +324,9 @@ fn planned(
             steps.push(format!("write live/{name}"));
         }
     }
-    for (previous, secret) in beside {
-        if !live.holds(host, previous, secret)? {
+    for (kind, secret) in beside {
+        let previous = kind.previous();
+        if !live.holds(host, &previous, secret)? {
             steps.push(format!("write live/{previous}"));
         }
     }

@@ -86,18 +86,17 @@ pub(super) fn open(host: &Host, settings: &Settings) -> Result<Vec<Open>> {
     Ok(found)
 }
 
-/// What the server must still accept of them beside the values that count, under the names of the live files.
-pub(super) fn beside(host: &Host, settings: &Settings) -> Result<Vec<(String, Secret)>> {
+/// What the server must still accept of them beside the values that count.
+pub(super) fn beside(host: &Host, settings: &Settings) -> Result<Vec<(Kind, Secret)>> {
     let generations = Generations::new(&settings.state_dir);
     let mut found = Vec::new();
     for open in open(host, settings)? {
-        let name = open.kind.name();
-        let values = generations.read(host, name)?.values;
+        let values = generations.read(host, open.kind.name())?.values;
         // one that is gone cannot be written
         let value = values
             .into_iter()
             .find(|(number, _)| Some(*number) == open.beside);
-        found.extend(value.map(|(_, secret)| (format!("{name}_PREVIOUS"), secret)));
+        found.extend(value.map(|(_, secret)| (open.kind, secret)));
     }
     Ok(found)
 }
@@ -393,7 +392,7 @@ impl<'a> Work<'a> {
         rotation.phase = Phase::Retiring;
         self.journal.write(self.host, &rotation)?;
         let (old, new) = (self.value(rotation.old)?, self.value(rotation.new)?);
-        let previous = format!("{}_PREVIOUS", self.kind.name());
+        let previous = self.kind.previous();
         self.live.remove(self.host, &previous)?;
         self.write_env(&[(&previous, "")])?;
         self.done(format!("take generation {} away", rotation.old));

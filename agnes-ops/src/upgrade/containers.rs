@@ -21,6 +21,9 @@ const PULL: Duration = Duration::from_secs(1800);
 const CHANGE: Duration = Duration::from_secs(180);
 /// How long anything else may take.
 const CALL: Duration = Duration::from_secs(30);
+/// Compose's word for images that must be here.
+const NEVER: &str = "never";
+
 /// The way to them.
 pub struct Docker<'a> {
     host: &'a Host,
@@ -122,15 +125,16 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn start(&self, service: &str) -> Result<(), String> {
-        self.alone(service, &[])
+        self.alone(service, NEVER, &[])
     }
 
-    /// One service, from an image that is here.
-    fn alone(&self, service: &str, more: &[&str]) -> Result<(), String> {
+    /// One service; `pull` is Compose's word for which image is brought.
+    fn alone(&self, service: &str, pull: &str, more: &[&str]) -> Result<(), String> {
         let mut argv = vec!["compose", "up", "--detach", "--no-deps", "--no-build"];
         argv.extend(more);
-        argv.extend(["--pull", "never", "--", service]);
-        self.run(&argv, CHANGE).map(drop)
+        argv.extend(["--pull", pull, "--", service]);
+        let deadline = if pull == NEVER { CHANGE } else { PULL };
+        self.run(&argv, deadline).map(drop)
     }
 
     /// Brings every service to what the files say; an image that is not here is brought, none is built.
@@ -154,7 +158,7 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn recreate(&self, service: &str) -> Result<(), String> {
-        self.alone(service, &["--force-recreate"])
+        self.alone(service, NEVER, &["--force-recreate"])
     }
 
     /// Compose's hash of what the files say of a service.
@@ -181,19 +185,7 @@ impl<'a> Docker<'a> {
     /// # Errors
     /// One clause.
     pub fn complete(&self, service: &str) -> Result<(), String> {
-        let argv = [
-            "compose",
-            "up",
-            "--detach",
-            "--no-deps",
-            "--no-build",
-            "--no-recreate",
-            "--pull",
-            "missing",
-            "--",
-            service,
-        ];
-        self.run(&argv, PULL).map(drop)
+        self.alone(service, "missing", &["--no-recreate"])
     }
 
     /// Runs a program in a service's container.

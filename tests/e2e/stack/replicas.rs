@@ -86,9 +86,7 @@ fn u12_replicas_are_replaced_one_at_a_time_and_a_bad_one_takes_no_other_along() 
     assert!(first.is_disjoint(&second), "{first:?} {second:?}");
 
     // what does not concern them
-    let env = host.stack.deployment.dir().join(".env");
-    let text = std::fs::read_to_string(&env).unwrap();
-    std::fs::write(&env, format!("{text}LOG_LEVEL=debug\n")).unwrap();
+    host.append(".env", "LOG_LEVEL=debug\n");
     host.upgrade(&[]).exits(0).with_outcome("changed");
     assert_eq!(host.workers(), second);
 

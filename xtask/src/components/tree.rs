@@ -20,7 +20,7 @@ pub(super) struct Tree {
     pub(super) variant: &'static str,
     /// Names of packages, with commas between.
     pub(super) packages: &'static str,
-    /// Shell commands at the end; `$1` is the tree.
+    /// Shell commands once the packages are unpacked; `$1` is the tree.
     pub(super) hooks: &'static [&'static str],
 }
 

@@ -70,7 +70,7 @@ impl Work<'_> {
             }
         };
         self.kept = self.generations.read(host, name)?;
-        let previous = format!("{name}_PREVIOUS");
+        let previous = self.kind.previous();
         if rotation.at_once {
             self.live.put(host, name, &new)?;
             self.live.remove(host, &previous)?;
@@ -87,7 +87,7 @@ impl Work<'_> {
     fn tell_callers(&mut self, rotation: &Rotation, old: &Secret, new: &Secret) -> Result<()> {
         let name = self.kind.name();
         let beside = if rotation.at_once { "" } else { old.expose() };
-        let previous = format!("{name}_PREVIOUS");
+        let previous = self.kind.previous();
         self.write_env(&[(name, new.expose()), (&previous, beside)])?;
         self.done("write .env".to_owned());
         Ok(())

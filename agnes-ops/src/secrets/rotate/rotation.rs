@@ -31,6 +31,11 @@ impl Kind {
         }
     }
 
+    /// The name of the value before it.
+    pub(in crate::secrets) fn previous(self) -> String {
+        format!("{}_PREVIOUS", self.name())
+    }
+
     /// As the command line and the server's state call it.
     pub(in crate::secrets) fn word(self) -> &'static str {
         match self {

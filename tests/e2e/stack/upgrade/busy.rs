@@ -1,10 +1,9 @@
 //! A server whose jobs run.
 
-use std::time::Duration;
-
 use serde_json::json;
 use xtask::command;
 
+use super::host::defer_max_passes;
 use super::{Host, entrypoint};
 use crate::stack::until;
 
@@ -20,12 +19,6 @@ retries = 0
 const NEVER_ANSWERS: &str = "/bin/busybox sleep 3600 | /bin/busybox nc -l -p 9099 >/dev/null & exec /usr/lib/agnes/agnesd serve";
 
 impl Host {
-    fn append(&self, name: &str, text: &str) {
-        let path = self.stack.deployment.dir().join(name);
-        let old = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("{old}{text}")).unwrap();
-    }
-
     fn runs_a_job(&self) -> bool {
         let said = self.state()["jobs_running"].clone();
         said.as_array().is_some_and(|running| !running.is_empty())
@@ -37,8 +30,7 @@ impl Host {
         let app = self.stack.project.container("app").unwrap();
         let waits = self.upgrade(&[]).exits(75).with_outcome("deferred");
         assert_eq!(waits.detail("reason"), "jobs-running");
-        // `defer_max` is counted in whole seconds
-        std::thread::sleep(Duration::from_millis(2100));
+        defer_max_passes();
         let gives_up = self.upgrade(&[]).exits(1);
         assert_eq!(gives_up.detail("reason"), "jobs-running");
         assert!(

@@ -28,6 +28,11 @@ pub(in crate::stack) fn entrypoint(serve: &str) -> String {
     format!("ENTRYPOINT {entrypoint}\nCMD [\"serve\"]")
 }
 
+/// A `defer_max` of one second; it is counted in whole ones.
+pub(super) fn defer_max_passes() {
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+}
+
 /// Images of one host are no other's, for tests share the engine.
 pub(super) fn push(docker: &Docker, from: &str, name: &str, lines: &str) -> String {
     push_with(docker, from, name, lines, &[])
@@ -112,6 +117,13 @@ impl Host {
 
     pub(in crate::stack) fn upgrade(&self, verb: &[&str]) -> Ran {
         self.stack.deployment.ops(&[&["upgrade"], verb].concat())
+    }
+
+    /// Adds this to one of the deployment's files.
+    pub(in crate::stack) fn append(&self, name: &str, text: &str) {
+        let path = self.stack.deployment.dir().join(name);
+        let old = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{old}{text}")).unwrap();
     }
 
     /// The digest that runs, by the engine's word and by the server's.

@@ -1,7 +1,6 @@
 //! A server that does not answer while its container runs.
 
-use std::time::Duration;
-
+use super::host::defer_max_passes;
 use super::migration::MIGRATES;
 use super::{Host, entrypoint};
 use crate::stack::until;
@@ -19,8 +18,7 @@ impl Host {
         let waits = self.upgrade(&[]).exits(75).with_outcome("deferred");
         assert_eq!(waits.detail("reason"), "server-unreachable");
         assert_eq!(self.stack.project.container("app").unwrap(), app);
-        // `defer_max` is counted in whole seconds
-        std::thread::sleep(Duration::from_millis(2100));
+        defer_max_passes();
         self.upgrade(&[])
     }
 }
@@ -104,9 +102,7 @@ fn u12_what_was_changed_under_a_server_that_says_nothing_is_applied_after_waitin
         return;
     };
     host.upgrade(&[]).exits(0);
-    let path = host.stack.deployment.dir().join(".env");
-    let env = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{env}LOG_LEVEL=debug\n")).unwrap();
+    host.append(".env", "LOG_LEVEL=debug\n");
     let app = host.stack.project.container("app").unwrap();
     host.deafen();
     host.tick_after_waiting().exits(0).with_outcome("changed");
