@@ -201,6 +201,21 @@ fn s09_killed_at_any_checkpoint_the_next_run_leaves_one_of_two_good_states() {
     assert_eq!(all.detail("findings"), &json!([]));
 }
 
+#[test]
+fn s02_a_create_that_finishes_a_restore_first_makes_its_own_snapshot_too() {
+    let (host, id) = with_a_write_since();
+    let verb = ["snapshot", "restore", &id];
+    let total = crate::crash::checkpoints(&host.deployment, &verb);
+    host.write();
+    // the data is proven then, and what it replaced is not put away yet
+    killed_at(&host.deployment, &verb, total - 12).unwrap();
+    let ran = host.ops(&["create", "--reason", "after"]).exits(0);
+    let steps = ran.json["steps"].as_array().unwrap();
+    assert!(steps.len() > 1, "nothing was left to finish: {steps:?}");
+    assert!(ran.detail("id").as_str().unwrap().ends_with("-after"));
+    host.is_clean();
+}
+
 /// Restores, and says at which checkpoint the server was about to be started on the restored data.
 pub(crate) fn starting(deployment: &agnes_e2e::deployment::Deployment, id: &str) -> u64 {
     let trace = deployment.dir().join("checkpoints");
