@@ -130,6 +130,9 @@ every problem of every file is listed in one go as `file:line: key: what is wron
 the server alone (keys that can be guessed, files of secrets that cannot be read, credentials of jobs that are missing) stops `agnesd` in the same way, and is a
 warning for `agnes-ops`, which goes on looking after the certificates.
 
+`AGNES_ENV_FILE` in the environment of `agnesd` names the file that it reads in place of `.env`, as a service manager hands it over to a user
+who may not read the deployment's own. `agnes-ops` works on the deployment's own alone.
+
 `agnes-ops config show` prints every key with its value and where it came from; secrets as `<set, 64 chars>`, URLs without
 user and query. `agnes-ops config check` prints the problems alone.
 

@@ -26,5 +26,6 @@ pub use settings::{
     TlsMode, Upgrade, UpgradeMode, Wanted,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
+pub use values::duration;
 pub use values::soundness::against_key;
 pub use window::{Window, Zone};

@@ -238,7 +238,11 @@ pub(crate) fn project(text: &str) -> Parsed<String> {
 /// The longest time that may be configured: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(crate) fn duration(text: &str) -> Parsed<Duration> {
+/// A whole number and a unit, `ms`, `s`, `m` or `h`: at most a day.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = number_and_unit(text)?;
     let millis = match unit {
         "ms" => Some(number),

@@ -1,15 +1,18 @@
 //! The command line, whole: every verb, flag and the table of exit codes.
 //!
-//! Always true: `-C` and `--json` mean the same for every verb and stand before or after it; `--dry-run` is a flag of
+//! Always true: `-C`, `--json` and `--lock-wait` mean the same for every verb and stand before or after it; `--dry-run` is a flag of
 //! the verbs that change the host, stands after the verb, and means that nothing is done.
 //!
 //! Does not: do anything.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::snapshot::Reason;
+
+mod nature;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -45,6 +48,9 @@ pub struct Global {
     /// Print exactly one JSON object on stdout.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Wait up to so long for another run that is at work, as 15m; without it a run defers at once.
+    #[arg(long, global = true, value_name = "TIME", value_parser = agnes_config::duration, default_value = "0s", hide_default_value = true)]
+    pub lock_wait: Duration,
 }
 
 /// The verbs.
@@ -78,6 +84,16 @@ pub enum Command {
     /// What this program ships, as files of the deployment.
     #[command(subcommand)]
     Render(Render),
+    /// The systemd units: timers, boot, alert, and the server where it runs without Docker.
+    #[command(subcommand)]
+    Units(Units),
+    /// Quick looks, by a timer every minute: what is wrong becomes an alert. Exit 0 when every finding is kept.
+    Watch,
+    /// Keep an alert for a unit that failed, as agnes-alert@.service does.
+    Alert {
+        /// Which, as agnes-upgrade.service.
+        unit: String,
+    },
     /// Fetch one URL (https, sm, gs, file) as `tls rotate` would.
     Fetch(Fetch),
     /// The configuration, with where each value comes from.
@@ -332,6 +348,35 @@ pub enum Render {
     },
 }
 
+/// `units …`
+#[derive(Debug, Subcommand)]
+pub enum Units {
+    /// Have the units that the settings ask for, enabled and running, and no other of ours.
+    Install {
+        /// Below this directory, and no systemd is told.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Have none of our units; the server and its data are left alone.
+    Remove {
+        /// Below this directory, and no systemd is told.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Each unit, as it is and as it should be; change nothing. Exit 0 or 10.
+    Status {
+        /// Below this directory, and no systemd is asked.
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+    },
+}
+
 /// `fetch URL`
 #[derive(Debug, Args)]
 pub struct Fetch {
@@ -366,116 +411,6 @@ pub enum Config {
     Show,
     /// Every problem, as file:line. Exit 0 or 78.
     Check,
-}
-
-impl Snapshot {
-    /// Whether nothing is to be done.
-    pub fn is_dry_run(&self) -> bool {
-        match self {
-            Self::Create { dry_run, .. }
-            | Self::Restore { dry_run, .. }
-            | Self::Prune { dry_run } => *dry_run,
-            _ => false,
-        }
-    }
-}
-
-impl Command {
-    /// The command's name in reports, records and messages.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Command::Up { .. } => "up",
-            Command::Down { .. } => "down",
-            Command::Status => "status",
-            Command::Tls(Tls::Rotate { .. }) => "tls rotate",
-            Command::Tls(Tls::Check) => "tls check",
-            Command::Tls(Tls::Csr { .. }) => "tls csr",
-            Command::Tls(Tls::Inspect { .. }) => "tls inspect",
-            Command::Tls(Tls::Reload { .. }) => "tls reload",
-            Command::Secrets(Secrets::Ensure { .. }) => "secrets ensure",
-            Command::Secrets(Secrets::List) => "secrets list",
-            Command::Secrets(Secrets::Check) => "secrets check",
-            Command::Secrets(Secrets::Rotate { .. }) => "secrets rotate",
-            Command::Snapshot(verb) => match verb {
-                Snapshot::Create { .. } => "snapshot create",
-                Snapshot::List => "snapshot list",
-                Snapshot::Verify { .. } => "snapshot verify",
-                Snapshot::Drill => "snapshot drill",
-                Snapshot::Restore { .. } => "snapshot restore",
-                Snapshot::Push { .. } => "snapshot push",
-                Snapshot::Pull { .. } => "snapshot pull",
-                Snapshot::Prune { .. } => "snapshot prune",
-            },
-            Command::Upgrade(args) => match &args.verb {
-                None | Some(Upgrade::Apply(_)) => "upgrade",
-                Some(Upgrade::Check) => "upgrade check",
-                Some(Upgrade::Explain) => "upgrade explain",
-                Some(Upgrade::Rehearse { .. }) => "upgrade rehearse",
-                Some(Upgrade::Hold { .. }) => "upgrade hold",
-                Some(Upgrade::Unhold) => "upgrade unhold",
-                Some(Upgrade::Rollback { .. }) => "upgrade rollback",
-                Some(Upgrade::History) => "upgrade history",
-                Some(Upgrade::Forgive { .. }) => "upgrade forgive",
-            },
-            Command::Render(Render::Compose { .. }) => "render compose",
-            Command::Fetch(_) => "fetch",
-            Command::Config(Config::Show) => "config show",
-            Command::Config(Config::Check) => "config check",
-        }
-    }
-
-    /// Is about one deployment, whose directory must be there; the `config` verbs may also ask what the defaults are,
-    /// as long as no directory was `named`.
-    pub fn is_of_a_deployment(&self, named: bool) -> bool {
-        match self {
-            Command::Fetch(_) | Command::Tls(Tls::Inspect { .. }) => false,
-            Command::Config(_) => named,
-            _ => true,
-        }
-    }
-
-    /// Runs under its parent's lock.
-    pub fn is_of_parent(&self) -> bool {
-        matches!(
-            self,
-            Command::Render(Render::Compose {
-                of_parent: true,
-                ..
-            })
-        )
-    }
-
-    /// Changes the host: takes the lock and leaves a status record.
-    pub fn changes(&self) -> bool {
-        match self {
-            Command::Up { dry_run }
-            | Command::Down { dry_run }
-            | Command::Render(Render::Compose { dry_run, .. })
-            | Command::Secrets(Secrets::Ensure { dry_run } | Secrets::Rotate { dry_run, .. })
-            | Command::Tls(
-                Tls::Rotate { dry_run, .. } | Tls::Csr { dry_run, .. } | Tls::Reload { dry_run },
-            ) => !dry_run,
-            Command::Snapshot(verb) => match verb {
-                Snapshot::Create { dry_run, .. }
-                | Snapshot::Restore { dry_run, .. }
-                | Snapshot::Prune { dry_run } => !dry_run,
-                // they change nothing that is served, and remember what they found
-                Snapshot::Verify { .. }
-                | Snapshot::Drill
-                | Snapshot::Push { .. }
-                | Snapshot::Pull { .. } => true,
-                Snapshot::List => false,
-            },
-            Command::Upgrade(args) => match &args.verb {
-                None => !args.apply.dry_run,
-                Some(Upgrade::Apply(apply)) => !apply.dry_run,
-                Some(Upgrade::Rollback { dry_run, .. }) => !dry_run,
-                Some(Upgrade::Forgive { .. } | Upgrade::Rehearse { .. }) => true,
-                Some(_) => false,
-            },
-            _ => false,
-        }
-    }
 }
 
 fn rfc3339(text: &str) -> Result<time::OffsetDateTime, String> {

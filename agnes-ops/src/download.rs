@@ -90,7 +90,7 @@ pub fn download(deployment: Deployment<'_>, fetch: &Fetch) -> Result<Report> {
     let mut report = Report::ok(Outcome::Unchanged, "")
         .detail("url", url.to_string())
         .detail("bytes", bytes.len())
-        .detail("sha256", crate::tls::sha256_hex(&bytes))
+        .detail("sha256", crate::sha256::sha256(&bytes))
         .detail("path", output.map(|path| path.display().to_string()));
     let Some(path) = output else {
         report.body = Some(bytes);

@@ -1,5 +1,6 @@
 //! `agnes-ops`, the operator of an Agnes host.
 
+mod alerts;
 mod cli;
 mod compose;
 mod config;
@@ -18,14 +19,18 @@ mod render;
 mod run;
 mod secrets;
 mod served;
+mod sha256;
 mod signal;
 mod snapshot;
 mod stack;
 mod state_file;
 mod status;
+mod systemd;
 mod tls;
+mod units;
 mod up;
 mod upgrade;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -5,32 +5,40 @@
 //!
 //! Does not: know what a command does.
 
+mod lock;
+mod print;
 mod record;
 mod secrets;
 mod snapshot;
+mod units;
 mod upgrade;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agnes_config::{Loaded, Settings, load};
 use serde_json::Value;
 
+use self::lock::{lock, parent_holds};
+use self::print::print;
 use self::record::{last_record, record};
+use crate::alerts::Outbox;
 use crate::cli::{self, Cli, Command};
 use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
-use crate::host::{Checkpoints, Held, Host, Lock};
-use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
-use crate::{config, download, stack, status, tls, up};
+use crate::host::{Checkpoints, Host, Lock};
+use crate::outcome::{Exit, Refusal, Report, one_line};
+use crate::{config, download, stack, status, tls, up, watch};
 
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The record of `render compose`.
 const RENDERED: &str = "render-compose";
+
+pub use self::print::not_understood;
 
 /// What the process was started with.
 #[derive(Debug, Default)]
@@ -54,7 +62,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let host = Host::new(checkpoints(environment));
     let started = host.instant();
     let dir = directory(cli, environment);
-    let loaded = load(&dir, environment.variables.iter().cloned(), &[]);
+    let loaded = settings(&dir, environment);
     log_to_stderr(environment, &loaded);
     for warning in loaded.warnings.iter().chain(&loaded.server_problems) {
         tracing::warn!("{}", one_line(&warning.to_string()));
@@ -85,34 +93,11 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     report.exit.code()
 }
 
-/// Prints why a command line was not understood, or the help or version it asked for; returns the exit code.
-pub fn not_understood(error: &clap::Error, as_json: bool) -> u8 {
-    // a reader that went away is no reason to fail
-    let _ = error.print();
-    if !error.use_stderr() {
-        return Exit::Ok.code();
-    }
-    if as_json {
-        let report = Report::refused(Exit::Usage, Refusal::new("usage", usage_message(error)));
-        let _ = writeln!(std::io::stdout(), "{}", report.to_json("", 0));
-    }
-    Exit::Usage.code()
-}
-
-/// What is wrong with the command line, in one line.
-fn usage_message(error: &clap::Error) -> String {
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no verb was given".to_owned();
-    }
-    let text = error.render().to_string();
-    let said: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.starts_with("Usage:"))
-        .filter(|line| !line.is_empty())
-        .collect();
-    let said = said.join(" ");
-    one_line(said.strip_prefix("error: ").unwrap_or(&said))
+/// The deployment's settings. What a service manager hands to the server in place of `.env` is not what is worked on here.
+fn settings(dir: &Path, environment: &Environment) -> Loaded {
+    let variables = environment.variables.iter();
+    let own = variables.filter(|(name, _)| name != "AGNES_ENV_FILE");
+    load(dir, own.cloned(), &[])
 }
 
 fn dispatch(
@@ -135,6 +120,14 @@ fn dispatch(
             target,
             server_name,
         }) => Some(tls::inspect(host, target, server_name.as_deref())),
+        Command::Alert { unit } => {
+            let settings = loaded.settings.as_ref();
+            let outbox = Outbox {
+                deployment: dir,
+                state_dir: settings.map(|settings| settings.state_dir.as_path()),
+            };
+            Some(watch::alert(host, &outbox, unit))
+        }
         _ => None,
     };
     if let Some(result) = early {
@@ -145,7 +138,7 @@ fn dispatch(
     };
     let name = cli.command.name();
     if cli.command.changes() {
-        match lock(host, dir, name) {
+        match lock(host, dir, name, cli.global.lock_wait) {
             Ok(lock) => *held = Some(lock),
             Err(_) if cli.command.is_of_parent() && parent_holds(host, dir) => {}
             Err(refused) => return *refused,
@@ -174,7 +167,7 @@ fn dispatch(
             // no lock is held while nothing happens
             *held = None;
             host.sleep(pause);
-            report = match lock(host, dir, name) {
+            report = match lock(host, dir, name, cli.global.lock_wait) {
                 Ok(lock) => {
                     *held = Some(lock);
                     run()
@@ -203,32 +196,6 @@ fn no_directory(dir: &Path) -> Report {
         Exit::Config,
         Refusal::new("no-directory", message).hint(hint),
     )
-}
-
-/// Whether the process that has started this one holds the lock.
-fn parent_holds(host: &Host, dir: &Path) -> bool {
-    let holder = host.lock_holder(&dir.join(".lock")).ok().flatten();
-    let parent = format!("(pid {},", nix::unistd::getppid());
-    holder.is_some_and(|holder| holder.contains(&parent))
-}
-
-fn lock(host: &Host, dir: &Path, name: &str) -> Result<Lock, Box<Report>> {
-    let path = dir.join(".lock");
-    let (exit, refusal) = match host.lock(&path, name) {
-        Ok(lock) => return Ok(lock),
-        Err(Held::By(holder)) => {
-            let message = format!(
-                "{} is held by {holder}; nothing was touched",
-                path.display()
-            );
-            (Exit::Deferred, Refusal::new("lock-held", message))
-        }
-        Err(Held::Unusable(error)) => {
-            let message = format!("{}: {error}; nothing was touched", path.display());
-            (Exit::Failed, Refusal::new("lock-unusable", message))
-        }
-    };
-    Err(Box::new(Report::refused(exit, refusal)))
 }
 
 fn command(
@@ -274,6 +241,11 @@ fn command(
         Command::Render(cli::Render::Compose { dry_run, .. }) => {
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
+        Command::Units(verb) => units::run(verb, environment, deployment),
+        Command::Watch => {
+            let screen = status::status(deployment, last_rotation.as_ref())?;
+            watch::watch(host, settings, status::alerts(&screen))
+        }
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {
             dry_run,
@@ -300,7 +272,7 @@ fn command(
             },
         ),
         Command::Tls(cli::Tls::Reload { dry_run }) => tls::reload(deployment, *dry_run, memory),
-        Command::Config(_) | Command::Tls(cli::Tls::Inspect { .. }) => {
+        Command::Config(_) | Command::Alert { .. } | Command::Tls(cli::Tls::Inspect { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }
     }
@@ -414,43 +386,6 @@ fn log_to_stderr(environment: &Environment, loaded: &Loaded) {
     } else {
         builder.try_init()
     };
-}
-
-/// The one printer of the contract's stdout.
-fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) {
-    let (name, changes) = (command.name(), command.changes());
-    let mut stdout = std::io::stdout().lock();
-    // a reader that went away is no reason to fail
-    let _ = if as_json {
-        writeln!(stdout, "{}", report.to_json(name, took_ms))
-    } else if let Some(bytes) = &report.body {
-        stdout.write_all(bytes)
-    } else if report.text.is_empty() {
-        Ok(())
-    } else if changes && report.exit == Exit::Ok {
-        writeln!(
-            stdout,
-            "{}: {name}\n{}",
-            report.outcome.as_str(),
-            plain_lines(&report.text)
-        )
-    } else {
-        writeln!(stdout, "{}", plain_lines(&report.text))
-    };
-    let Some(refusal) = &report.refusal else {
-        return;
-    };
-    let mut stderr = std::io::stderr().lock();
-    // every problem of a configuration has a line of its own; all else is one line
-    let message = if report.exit == Exit::Config {
-        plain_lines(&refusal.message)
-    } else {
-        one_line(&refusal.message)
-    };
-    let _ = writeln!(stderr, "agnes-ops: {name}: {message}");
-    if let Some(hint) = &refusal.hint {
-        let _ = writeln!(stderr, "hint: {}", one_line(hint));
-    }
 }
 
 #[cfg(test)]

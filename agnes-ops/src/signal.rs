@@ -6,16 +6,13 @@
 //! Does not: know whether the signal did anything.
 
 use std::path::Path;
-use std::time::Duration;
 
 use agnes_config::ProcessTarget;
 use nix::sys::signal::Signal;
 
 use crate::compose::{self, Missing};
-use crate::host::{Host, RunError};
-
-/// How long systemd may take to answer.
-const ASK: Duration = Duration::from_secs(5);
+use crate::host::Host;
+use crate::systemd::{self, Unseen};
 
 /// Sends `signal` to all processes of the target; `project` is the directory of the Compose project.
 ///
@@ -121,33 +118,12 @@ fn process_of_pid_file(host: &Host, path: &Path) -> Result<i32, Missing> {
 /// # Errors
 /// [`Missing`].
 pub fn main_process(host: &Host, unit: &str) -> Result<i32, Missing> {
-    let argv = [
-        "systemctl",
-        "show",
-        "--property=LoadState,ActiveState,MainPID",
-        "--",
-        unit,
-    ];
-    let ran = match host.run(&argv, None, ASK) {
-        Ok(ran) if ran.code == 0 => ran,
-        Ok(ran) => {
-            return Err(Missing::Absent(format!(
-                "no systemd answers: {}",
-                ran.last_line()
-            )));
-        }
-        Err(RunError::NoProgram) => {
-            return Err(Missing::Absent("there is no systemctl program".into()));
-        }
-        Err(error) => return Err(Missing::Failed(format!("systemctl: {error}"))),
-    };
-    let value = |key: &str| {
-        ran.stdout
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let properties = ["LoadState", "ActiveState", "MainPID"];
+    let shown = systemd::show(host, unit, &properties).map_err(|unseen| match unseen {
+        Unseen::NoSystemd(why) => Missing::Absent(why),
+        Unseen::Failed(why) => Missing::Failed(why),
+    })?;
+    let value = |key: &str| shown.get(key).cloned().unwrap_or_default();
     match (
         value("LoadState").as_str(),
         value("ActiveState").as_str(),

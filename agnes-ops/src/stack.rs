@@ -16,6 +16,7 @@ use crate::env_file::{EnvFile, Lookup};
 use crate::host::{Entry, Host, RunError};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::render::{self, OVERRIDE, PIN, Stack};
+use crate::sha256::sha256;
 
 /// How long Compose may think about its files.
 const VALIDATE: Duration = Duration::from_secs(60);
@@ -425,18 +426,6 @@ fn report(
 fn remembered(memory: Option<&Value>, name: &str, bytes: &[u8]) -> bool {
     let known = memory.and_then(|memory| memory.get("files")?.get(name)?.as_str());
     known == Some(sha256(bytes).as_str())
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 fn read(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {

@@ -22,7 +22,6 @@ mod source;
 use agnes_config::Settings;
 use anyhow::Result;
 
-pub use certificate::sha256_hex;
 pub use check::{Finding, Survey, check, survey};
 pub use csr::{Options as CsrOptions, csr};
 pub use inspect::inspect;

@@ -19,6 +19,7 @@ use crate::host::{Child, Host, Running};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::secrets::{self, EnsureOptions};
 use crate::served;
+use crate::sha256::sha256;
 use crate::tls::{self, ProofTime, RotateOptions};
 
 /// From start to ready.
@@ -415,7 +416,7 @@ fn wanted(host: &Host, settings: &Settings, program: &Path) -> Result<Started> {
         settings.jobs,
         settings.log_level
     );
-    let settings = tls::sha256_hex(read_once.as_bytes());
+    let settings = sha256(read_once.as_bytes());
     Ok(Started {
         pid: 0,
         build,

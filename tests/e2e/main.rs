@@ -27,5 +27,6 @@ mod small_disk;
 mod snapshot;
 mod stack;
 mod storm;
+mod units;
 mod up;
 mod upgrade;

@@ -17,6 +17,9 @@ use crate::env_keys::{self, KEYS, Key};
 use crate::secret::Secret;
 use crate::values::quoted;
 
+/// In the environment: the file that is read in place of the directory's `.env`.
+const ENV_FILE: &str = "AGNES_ENV_FILE";
+
 /// The environment of the process, as the caller passed it in.
 pub(super) struct Environment {
     variables: BTreeMap<String, OsString>,
@@ -100,11 +103,19 @@ fn dotenv_entries(
     environment: &Environment,
     layers: &mut Layers,
 ) -> Vec<(String, String, Source)> {
+    // a service manager can hand the file to a user who may not read it where it is
+    let elsewhere = environment.get(ENV_FILE).filter(|path| !path.is_empty());
     let at = |line: Option<usize>| Source::File {
-        name: ".env".to_owned(),
+        name: elsewhere.clone().unwrap_or_else(|| ".env".to_owned()),
         line,
     };
-    let bytes = match file::read(&dir.join(".env")) {
+    let path = dir.join(elsewhere.as_deref().unwrap_or(".env"));
+    let bytes = match file::read(&path) {
+        // named on purpose, so its absence is no default
+        Ok(None) if elsewhere.is_some() => {
+            layers.problem(at(None), Some(ENV_FILE), "there is no such file");
+            return Vec::new();
+        }
         Ok(bytes) => bytes.unwrap_or_default(),
         Err(message) => {
             layers.problem(at(None), None, message);

@@ -175,12 +175,7 @@ impl Host {
             }
             context.update(piece.get(..read).unwrap_or_default());
         }
-        let digest = context.finish();
-        Ok(digest
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Ok(crate::sha256::hex(&context.finish()))
     }
 
     /// The size of a file in bytes; `None`: there is none.

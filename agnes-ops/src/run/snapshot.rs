@@ -14,7 +14,7 @@ use super::{Environment, server_program};
 use crate::deployment::Deployment;
 use crate::outcome::{Exit, Refusal, Report, plain_lines};
 use crate::snapshot::{self, Composed, Hands, RestoreOptions, Service, Surroundings, Which};
-use crate::{cli, secrets, signal, up};
+use crate::{cli, secrets, signal, systemd, up};
 
 /// The unit of a host without Docker.
 const UNIT: &str = "agnesd.service";
@@ -215,12 +215,7 @@ struct Process<'a> {
 
 impl Process<'_> {
     fn systemctl(&self, verb: &str) -> anyhow::Result<()> {
-        let argv = ["systemctl", verb, "--", UNIT];
-        match self.deployment.host.run(&argv, None, UNIT_CHANGE) {
-            Ok(ran) if ran.code == 0 => Ok(()),
-            Ok(ran) => anyhow::bail!("systemctl {verb}: {}", ran.last_line()),
-            Err(error) => anyhow::bail!("systemctl {verb}: {error}"),
-        }
+        systemd::act(self.deployment.host, verb, &[UNIT], UNIT_CHANGE).map_err(anyhow::Error::msg)
     }
 
     fn has_unit(&self) -> bool {

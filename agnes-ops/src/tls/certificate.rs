@@ -13,6 +13,7 @@ use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use crate::outcome::one_line;
+use crate::sha256::sha256;
 
 /// A certificate's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Certificate {
         let (signature, weak_signature) = signature_strength(&x509);
         Ok(Self {
             der: der.to_vec(),
-            sha256: sha256_hex(der),
+            sha256: sha256(der),
             subject: one_line(&x509.subject().to_string()),
             issuer: one_line(&x509.issuer().to_string()),
             spki: x509.public_key().raw.to_vec(),
@@ -165,19 +166,6 @@ impl Certificate {
     fn signature_verifies_with(&self, issuer: &Certificate) -> bool {
         signed_by(&self.der, &issuer.spki) == Some(true)
     }
-}
-
-/// SHA-256, lower-case hex.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 /// The DNS names among a SAN's names, lower-case.

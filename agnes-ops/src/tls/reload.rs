@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use agnes_config::{ReloadWay, ServedAddress, Settings};
 use serde_json::json;
 
-use super::certificate::sha256_hex;
 use crate::compose::Missing;
 use crate::host::Host;
 use crate::served::{Served, look};
+use crate::sha256::sha256;
 
 pub use ways::name;
 use ways::{describe, request};
@@ -178,10 +178,7 @@ pub fn observe(host: &Host, settings: &Settings, expected: &str) -> Convergence 
     };
     match look(address, settings.tls.domain.as_str(), HANDSHAKE) {
         Served::Chain(chain) => {
-            let sha256 = chain
-                .first()
-                .map(|leaf| sha256_hex(leaf))
-                .unwrap_or_default();
+            let sha256 = chain.first().map(|leaf| sha256(leaf)).unwrap_or_default();
             convergence.proof = if sha256 == expected {
                 Proof::Served
             } else {

@@ -70,7 +70,7 @@ impl Request {
             }
         }
         Ok(Self {
-            sha256: super::certificate::sha256_hex(block.contents()),
+            sha256: crate::sha256::sha256(block.contents()),
             spki,
             subject,
             names,

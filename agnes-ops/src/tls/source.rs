@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::certificate::sha256_hex;
 use super::chain::Chain;
 use super::generations::{Disk, Pair};
 use super::key::PrivateKey;
@@ -19,6 +18,7 @@ use super::plan::{ChainSource, KeySource, Situation};
 use super::request::Identity;
 use crate::deployment::Deployment;
 use crate::fetch::{Failure, Fetched};
+use crate::sha256::sha256;
 
 /// What one run of `tls rotate` leaves for the next, in its status record.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ impl Memory {
         self.tag = tag.as_ref().map(|(url_sha256, etag)| Tag {
             url_sha256: url_sha256.clone(),
             etag: etag.clone(),
-            chain_sha256: sha256_hex(chain_pem.as_bytes()),
+            chain_sha256: sha256(chain_pem.as_bytes()),
         });
     }
 
@@ -73,7 +73,7 @@ impl Memory {
     fn tag_for(&self, url: &SourceUrl, disk: &Disk) -> Option<&str> {
         let tag = self.tag.as_ref()?;
         let (_, chain) = disk.pair.as_ref().and_then(Pair::sound)?;
-        let installed = sha256_hex(chain.to_pem().as_bytes());
+        let installed = sha256(chain.to_pem().as_bytes());
         (tag.url_sha256 == fingerprint(url) && tag.chain_sha256 == installed)
             .then_some(tag.etag.as_str())
     }
@@ -222,7 +222,7 @@ impl Sources {
 /// Which URL a tag belongs to, without keeping its query or userinfo on disk.
 fn fingerprint(url: &SourceUrl) -> String {
     match url {
-        SourceUrl::Https(url) => sha256_hex(url.as_str().as_bytes()),
-        other => sha256_hex(other.to_string().as_bytes()),
+        SourceUrl::Https(url) => sha256(url.as_str().as_bytes()),
+        other => sha256(other.to_string().as_bytes()),
     }
 }

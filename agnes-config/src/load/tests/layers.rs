@@ -236,3 +236,24 @@ fn a_toml_file_that_is_no_drop_in_is_a_warning() {
     File::create(dir.path().join("agnes.toml.d").join(name)).unwrap();
     assert_eq!(load(dir.path(), [], &[]).warnings.len(), 1);
 }
+
+#[test]
+fn a_service_manager_s_copy_is_read_in_place_of_env() {
+    let dir = dir(&[
+        (".env", "DOMAIN=own.example.com\n"),
+        ("copy", "DOMAIN=copy.example.com\n"),
+    ]);
+    let from = |file: &str| load(dir.path(), env(&[("AGNES_ENV_FILE", file)]), &[]);
+    let domain = |loaded: Loaded| loaded.settings.unwrap().tls.domain.as_str().to_owned();
+    assert_eq!(domain(from("")), "own.example.com");
+    let copy = dir.path().join("copy").display().to_string();
+    let loaded = from(&copy);
+    let source = value(&loaded, "DOMAIN").source.to_string();
+    assert_eq!(source, format!("{copy}:1"));
+    assert_eq!(domain(loaded), "copy.example.com");
+    // named on purpose: absent is a problem, and no default
+    assert_eq!(
+        lines(&from("/absent/env").problems),
+        ["/absent/env: AGNES_ENV_FILE: there is no such file"]
+    );
+}

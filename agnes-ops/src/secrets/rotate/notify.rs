@@ -16,9 +16,9 @@ use super::super::side_cars::SERVER;
 use super::Work;
 use super::server;
 use crate::compose::{self, Missing};
-use crate::host::RunError;
 use crate::served::NoAnswer;
 use crate::signal;
+use crate::systemd;
 
 /// The unit of a host without Docker.
 const UNIT: &str = "agnesd.service";
@@ -171,13 +171,7 @@ impl Work<'_> {
             return compose::recreate(self.host, &self.settings.dir, &[SERVER]);
         }
         if signal::main_process(self.host, UNIT).is_ok() {
-            let argv = ["systemctl", "restart", "--", UNIT];
-            return match self.host.run(&argv, None, RESTART) {
-                Ok(ran) if ran.code == 0 => Ok(()),
-                Ok(ran) => Err(format!("systemctl: {}", ran.last_line())),
-                Err(RunError::NoProgram) => Err("there is no systemctl program".to_owned()),
-                Err(error) => Err(format!("systemctl: {error}")),
-            };
+            return systemd::act(self.host, "restart", &[UNIT], RESTART);
         }
         match self.options.restart {
             Some(restart) => restart().map_err(|why| format!("{why:#}")),

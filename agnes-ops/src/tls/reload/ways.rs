@@ -9,10 +9,10 @@ use std::time::Duration;
 use agnes_config::{CaddyTarget, ProcessTarget, ReloadWay, RestartTarget, Settings};
 use nix::sys::signal::Signal;
 
-use super::super::certificate::sha256_hex;
 use super::admin;
 use crate::compose::{self, Missing};
 use crate::host::{Host, RunError};
+use crate::sha256::sha256;
 use crate::signal;
 
 /// How long asking may take, but for a restart.
@@ -26,7 +26,7 @@ pub fn name(way: &ReloadWay) -> String {
     match way {
         // two shell commands begin alike; the arguments themselves may hold a secret
         ReloadWay::Command { argv } => {
-            let digest = sha256_hex(argv.join("\0").as_bytes());
+            let digest = sha256(argv.join("\0").as_bytes());
             format!("{kind} {target} {}", digest.get(..12).unwrap_or_default())
         }
         _ => format!("{kind} {target}"),

@@ -1,0 +1,151 @@
+//! What somebody has to be told: one file for each finding, in `$STATE_DIR/ops/alerts/`.
+//!
+//! Always true: a finding that is seen again is the same file, with how often and since when; one that is gone says when it went;
+//! what cannot be kept on the data disk is kept in `/run/agnes`, so that a missing disk is told too.
+//!
+//! Does not: deliver: what is here waits for whoever does.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+
+use crate::host::Host;
+use crate::state_file;
+
+/// Where findings are kept that the data disk does not take.
+const WITHOUT_DISK: &str = "/run/agnes/alerts";
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// What kind, stable: `unit.failed`, `units.missing`, `interrupted`.
+    pub id: String,
+    /// What it is about: a unit, a file; may be empty.
+    pub object: String,
+    /// What was seen.
+    pub evidence: String,
+    /// What to do.
+    pub next: String,
+}
+
+/// An alert as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The finding as it was last seen.
+    #[serde(flatten)]
+    pub alert: Alert,
+    /// The deployment's directory.
+    pub deployment: String,
+    /// RFC 3339, UTC.
+    pub first_at: String,
+    /// RFC 3339, UTC.
+    pub last_at: String,
+    /// How often it was seen.
+    pub times: u64,
+    /// Since when it is not seen any more; absent: it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<String>,
+}
+
+/// Where the alerts of one deployment are.
+#[derive(Debug)]
+pub struct Outbox<'a> {
+    /// The deployment's directory.
+    pub deployment: &'a Path,
+    /// `STATE_DIR`; `None`: the settings do not say.
+    pub state_dir: Option<&'a Path>,
+}
+
+/// Keeps a finding.
+///
+/// # Errors
+/// When neither place takes it.
+pub fn raise(host: &Host, outbox: &Outbox<'_>, alert: &Alert) -> Result<Kept> {
+    let own = match outbox.state_dir {
+        // a disk that is missing is not made up for by a directory of its name
+        Some(state_dir) if state_dir.is_dir() => directory(state_dir),
+        _ => return raise_in(host, Path::new(WITHOUT_DISK), outbox, alert),
+    };
+    raise_in(host, &own, outbox, alert).or_else(|why| {
+        tracing::warn!("{}: {why:#}", own.display());
+        raise_in(host, Path::new(WITHOUT_DISK), outbox, alert)
+    })
+}
+
+fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -> Result<Kept> {
+    let path = directory.join(file_name(alert));
+    // one that is not understood is written over: the finding counts, and not its history
+    let before: Option<Kept> = state_file::read(host, &path).ok().flatten();
+    let before = before.filter(|kept| kept.resolved_at.is_none());
+    let now = now(host);
+    let kept = Kept {
+        alert: alert.clone(),
+        deployment: outbox.deployment.display().to_string(),
+        first_at: before
+            .as_ref()
+            .map_or_else(|| now.clone(), |kept| kept.first_at.clone()),
+        last_at: now,
+        times: before.map_or(1, |kept| kept.times.saturating_add(1)),
+        resolved_at: None,
+    };
+    state_file::write(host, &path, &kept)?;
+    Ok(kept)
+}
+
+/// Says of every open finding that `seen` lacks, and that `is_judged`, that it is gone; how many those were.
+///
+/// # Errors
+/// When that cannot be written.
+pub fn resolve(
+    host: &Host,
+    state_dir: &Path,
+    seen: &[Alert],
+    is_judged: impl Fn(&Alert) -> bool,
+) -> Result<usize> {
+    let directory = directory(state_dir);
+    let mut gone = 0;
+    for name in host.list(&directory)? {
+        let path = directory.join(name);
+        let Ok(Some(mut kept)) = state_file::read::<Kept>(host, &path) else {
+            continue;
+        };
+        let same = |alert: &Alert| alert.id == kept.alert.id && alert.object == kept.alert.object;
+        if kept.resolved_at.is_some() || !is_judged(&kept.alert) || seen.iter().any(same) {
+            continue;
+        }
+        kept.resolved_at = Some(now(host));
+        state_file::write(host, &path, &kept)?;
+        gone += 1;
+    }
+    Ok(gone)
+}
+
+fn directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("ops/alerts")
+}
+
+/// A name of its own for each finding, of characters that a file name may have.
+fn file_name(alert: &Alert) -> String {
+    let plain = |text: &str| -> String {
+        text.chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "._@-".contains(c) {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .take(80)
+            .collect()
+    };
+    if alert.object.is_empty() {
+        return format!("{}.json", plain(&alert.id));
+    }
+    format!("{}--{}.json", plain(&alert.id), plain(&alert.object))
+}
+
+fn now(host: &Host) -> String {
+    host.now().format(&Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,23 @@
+//! SHA-256 as text, the one way in which this program writes a hash down: 64 lower-case hexadecimal digits.
+//!
+//! Always true: a value in, a value out.
+//!
+//! Does not: read files (`Host::sha256` does, by pieces).
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+
+/// Of these bytes.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&digest(&SHA256, bytes))
+}
+
+/// A digest as text.
+pub fn hex(digest: &Digest) -> String {
+    let bytes = digest.as_ref().iter();
+    bytes.fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,81 @@
+//! The host's units: timers that run this program, the boot, the alert, and the server where it runs without Docker.
+//!
+//! Always true: install converges both ways (B09): what is wanted is there, enabled and running, what is not wanted is gone; what a person
+//! changed in a file of ours is kept beside it; drop-ins and masks are people's and stay.
+//!
+//! Does not: know what the units' commands do.
+
+mod catalogue;
+mod install;
+mod plan;
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+pub use install::{Options, install, remove};
+pub use status::{findings, status};
+
+use crate::host::{Entry, Host};
+
+/// Where an administrator's units are.
+const UNITS: &str = "etc/systemd/system";
+/// Where users of the system are declared.
+const SYSUSERS: &str = "etc/sysusers.d/agnes.conf";
+/// What the units run.
+const PROGRAM: &str = "usr/local/bin/agnes-ops";
+/// What `agnesd.service` runs.
+const SERVER_PROGRAM: &str = "usr/local/bin/agnesd";
+
+/// The host's file system, or a tree that looks like one.
+#[derive(Debug, Clone, Copy)]
+pub struct Root<'a>(Option<&'a Path>);
+
+impl<'a> Root<'a> {
+    /// `None`: this host.
+    pub fn new(root: Option<&'a Path>) -> Self {
+        Self(root)
+    }
+
+    fn path(self, below: &str) -> PathBuf {
+        self.0.unwrap_or_else(|| Path::new("/")).join(below)
+    }
+
+    /// Whether systemd can be told: it runs, and the tree is its own.
+    fn is_live(self) -> bool {
+        self.0.is_none() && crate::systemd::is_running()
+    }
+}
+
+/// What stands in a unit's place.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Absent,
+    /// A file, with its text.
+    File(Vec<u8>),
+    /// A person wants it never to run.
+    Masked,
+}
+
+/// Looks at a unit's file.
+///
+/// # Errors
+/// Also for what is neither a file nor a mask: that is somebody's, and no guess is made.
+fn look(host: &Host, path: &Path) -> Result<Found> {
+    let named = || format!("{}: look at", path.display());
+    match host.entry(path).with_context(named)? {
+        Entry::Absent => Ok(Found::Absent),
+        Entry::File { .. } => {
+            let bytes = host.read(path).with_context(named)?;
+            Ok(bytes.map_or(Found::Absent, Found::File))
+        }
+        Entry::Link(target) if target == Path::new("/dev/null") => Ok(Found::Masked),
+        Entry::Link(target) => anyhow::bail!(
+            "{}: is a link to {}, which is not ours",
+            path.display(),
+            target.display()
+        ),
+        _ => anyhow::bail!("{}: is no file", path.display()),
+    }
+}

@@ -1,0 +1,224 @@
+//! `units status`: each unit, as it is and as it should be.
+//!
+//! Always true: changes nothing; a host without systemd is told from one whose units are wrong.
+//!
+//! Does not: judge what the units' commands did (their records do).
+
+use agnes_config::Settings;
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::json;
+
+use super::catalogue::{ALL, Unit};
+use super::install::{masked, observe};
+use super::plan::{Desired, Observed, Purpose, desired};
+use super::{Found, Root, UNITS};
+use crate::host::Host;
+use crate::outcome::{Exit, Outcome, Report};
+use crate::systemd::{self, Properties, Unseen};
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `units.missing`, `.differs`, `.left-over`, `.not-enabled`, `.not-active`, `.failed`, `.not-loaded`.
+    pub id: &'static str,
+    /// The unit.
+    pub unit: String,
+    /// What was seen.
+    pub evidence: String,
+    /// What to do.
+    pub next: String,
+}
+
+/// One unit.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    wanted: bool,
+    /// `as-shipped`, `differs`, `missing`, `masked`, `absent` (not wanted and not there), `left-over`.
+    file: &'static str,
+    enabled: bool,
+    /// Of systemd, e.g. `active`, `inactive`, `failed`; `None`: systemd was not asked.
+    active: Option<String>,
+    /// Of a service's last run, e.g. `success`, `exit-code`, `timeout`.
+    result: Option<String>,
+}
+
+/// Looks.
+///
+/// # Errors
+/// When something cannot be looked at.
+pub fn status(host: &Host, settings: &Settings, root: Root<'_>) -> Result<Report> {
+    let (rows, findings) = survey(host, settings, root)?;
+    let mut lines: Vec<String> = rows
+        .iter()
+        .filter(|row| row.wanted || row.file != "absent")
+        .map(|row| {
+            let active = row.active.as_deref().unwrap_or("not asked");
+            format!("{:<28} {:<11} {active}", row.name, row.file)
+        })
+        .collect();
+    for finding in &findings {
+        lines.push(format!(
+            "finding: {}: {}: {}",
+            finding.id, finding.unit, finding.evidence
+        ));
+    }
+    if let Some(finding) = findings.first() {
+        lines.push(format!("next: {}", finding.next));
+    }
+    let mut report = Report::ok(Outcome::Unchanged, lines.join("\n"))
+        .detail("units", json!(rows))
+        .detail("findings", json!(findings))
+        .detail(
+            "systemd",
+            if root.is_live() {
+                "running"
+            } else {
+                "not-running"
+            },
+        );
+    if !findings.is_empty() {
+        report.exit = Exit::Drift;
+    }
+    Ok(report)
+}
+
+/// What is wrong with the units of this host.
+///
+/// # Errors
+/// As [`status`].
+pub fn findings(host: &Host, settings: &Settings) -> Result<Vec<Finding>> {
+    survey(host, settings, Root::new(None)).map(|(_, findings)| findings)
+}
+
+fn survey(host: &Host, settings: &Settings, root: Root<'_>) -> Result<(Vec<Row>, Vec<Finding>)> {
+    let desired = desired(settings, Purpose::Install).map_err(anyhow::Error::msg)?;
+    let observed = observe(host, root, &desired)?;
+    let masked = masked(&observed);
+    let mut rows = Vec::new();
+    let mut findings = Vec::new();
+    for unit in ALL {
+        let row = row(host, settings, root, unit, &desired, &observed)?;
+        if !masked.contains(&unit.name) {
+            findings.extend(judge(unit, &row, settings));
+        }
+        rows.push(row);
+    }
+    Ok((rows, findings))
+}
+
+fn row(
+    host: &Host,
+    settings: &Settings,
+    root: Root<'_>,
+    unit: &Unit,
+    desired: &Desired,
+    observed: &Observed,
+) -> Result<Row> {
+    let wanted = unit.is_wanted(settings);
+    let path = format!("{UNITS}/{}", unit.name);
+    // the unit and our drop-in of it
+    let of_unit = |file: &&super::plan::Wanted| {
+        file.path == path || file.path.starts_with(&format!("{path}.d/"))
+    };
+    let all_right = desired.files.iter().filter(of_unit).all(|file| {
+        match (&file.text, observed.files.get(&file.path)) {
+            (Some(text), Some(Found::File(bytes))) => text.as_bytes() == bytes,
+            (None, found) => matches!(found, None | Some(Found::Absent)),
+            _ => false,
+        }
+    });
+    let file = match (observed.files.get(&path), wanted) {
+        (Some(Found::Masked), _) => "masked",
+        (Some(Found::File(_)), true) if all_right => "as-shipped",
+        (Some(Found::File(_)), true) => "differs",
+        (Some(Found::File(_)), false) => "left-over",
+        (_, true) => "missing",
+        (_, false) => "absent",
+    };
+    let enabled = desired.links.iter().any(|link| {
+        link.unit == unit.name
+            && observed.links.get(&link.path) == Some(&format!("/{UNITS}/{}", unit.name))
+    });
+    let shown = shown(host, root, unit)?;
+    let property = |name: &str| {
+        let value = shown.as_ref()?.get(name)?;
+        (!value.is_empty()).then(|| value.clone())
+    };
+    Ok(Row {
+        name: unit.name,
+        wanted,
+        file,
+        enabled,
+        active: property("ActiveState"),
+        result: property("Result"),
+    })
+}
+
+fn shown(host: &Host, root: Root<'_>, unit: &Unit) -> Result<Option<Properties>> {
+    // a template is no unit that runs
+    if !root.is_live() || unit.name.contains('@') {
+        return Ok(None);
+    }
+    match systemd::show(host, unit.name, &["ActiveState", "Result", "LoadState"]) {
+        Ok(shown) => Ok(Some(shown)),
+        Err(Unseen::NoSystemd(_)) => Ok(None),
+        Err(Unseen::Failed(why)) => anyhow::bail!("{}: {why}", unit.name),
+    }
+}
+
+fn judge(unit: &Unit, row: &Row, settings: &Settings) -> Option<Finding> {
+    let dir = settings.dir.display();
+    let install = format!("agnes-ops -C {dir} units install");
+    let finding = |id, evidence: String, next: &str| {
+        Some(Finding {
+            id,
+            unit: unit.name.to_owned(),
+            evidence,
+            next: next.to_owned(),
+        })
+    };
+    match row.file {
+        "missing" => return finding("units.missing", "there is no such file".into(), &install),
+        "differs" => {
+            return finding(
+                "units.differs",
+                "is not what this version ships".into(),
+                &install,
+            );
+        }
+        "left-over" => {
+            return finding(
+                "units.left-over",
+                "is there and not wanted".into(),
+                &install,
+            );
+        }
+        _ => {}
+    }
+    if !row.wanted {
+        return None;
+    }
+    if unit.wanted_by().is_some() && !row.enabled {
+        return finding(
+            "units.not-enabled",
+            "does not start at boot".into(),
+            &install,
+        );
+    }
+    let active = row.active.as_deref()?;
+    if active == "failed" {
+        let result = row.result.as_deref().unwrap_or("unknown");
+        let next = format!("journalctl -u {}", unit.name);
+        return finding(
+            "units.failed",
+            format!("its last run failed: {result}"),
+            &next,
+        );
+    }
+    if unit.is_timer() && active != "active" {
+        return finding("units.not-active", format!("is {active}"), &install);
+    }
+    None
+}
