@@ -5,11 +5,13 @@
 //!
 //! Does not: parse values (that is `values`), know where one came from (that is `load`).
 
+mod host;
 mod kind;
 mod server;
 mod snapshot;
 mod upgrade;
 
+pub use host::*;
 pub use kind::Kind;
 pub use server::*;
 pub use snapshot::*;
@@ -318,6 +320,8 @@ pub static KEYS: &[&Key] = &[
     &STORE_CHECKPOINT_EVERY,
     &JOBS,
     &DATA_DEVICE,
+    &FORMAT_BLANK,
+    &INSTALL_DOCKER,
     &UPGRADE_MODE,
     &UPGRADE_IMAGE,
     &UPGRADE_TAG,

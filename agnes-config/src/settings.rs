@@ -20,6 +20,10 @@ mod stack;
 
 pub use stack::{Overlay, Stack, TlsMode};
 
+mod machine;
+
+pub use machine::{Consent, Machine};
+
 mod provision;
 
 pub use provision::Provision;
@@ -65,8 +69,8 @@ pub struct Settings {
     pub audit: Audit,
     /// The database.
     pub store: Store,
-    /// `host.data_device`; `None`: which disk `STATE_DIR` is on is not looked at.
-    pub data_device: Option<PathBuf>,
+    /// `[host]`.
+    pub machine: Machine,
     /// `[upgrade]`.
     pub upgrade: Upgrade,
     /// `[snapshot]`.

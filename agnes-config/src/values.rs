@@ -235,6 +235,11 @@ pub(crate) fn project(text: &str) -> Parsed<String> {
     Err(format!("{} is no project", quoted(text)))
 }
 
+pub(crate) fn truth(text: &str) -> Parsed<bool> {
+    text.parse()
+        .map_err(|_| format!("{} is neither", quoted(text)))
+}
+
 /// The longest time that may be configured: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -87,6 +87,8 @@ pub enum Command {
     /// The systemd units: timers, boot, alert, and the server where it runs without Docker.
     #[command(subcommand)]
     Units(Units),
+    /// From whatever this host is to one that serves: units, disk, directories, Docker, image, secrets, certificate, stack; at every boot.
+    Boot(Boot),
     /// Quick looks, by a timer every minute: what is wrong becomes an alert. Exit 0 when every finding is kept.
     Watch,
     /// Keep an alert for a unit that failed, as agnes-alert@.service does.
@@ -375,6 +377,20 @@ pub enum Units {
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
     },
+}
+
+/// `boot`
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// The configuration that came with the machine, as JSON: {"version": 1, "env": {…}, "settings": {…}}.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Everything of the host is below this directory, and no systemd is told.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `fetch URL`

@@ -53,6 +53,11 @@ impl EnvFile {
         (!value.is_empty() && reference(value).is_none()).then_some(value)
     }
 
+    /// What stands there, whatever it is; `None`: there is no such key.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        Some(self.parsed.get(name)?.value.as_str())
+    }
+
     /// Keys whose value is the address of a secret.
     pub fn references(&self) -> Vec<(String, SourceUrl)> {
         let entries = self.parsed.entries.iter();

@@ -235,6 +235,20 @@ impl Fetcher {
         })
     }
 
+    /// Sets one of this machine's guest attributes, `namespace/key`; `false`: this is no Google machine.
+    ///
+    /// # Errors
+    /// [`Failure`], within a few seconds.
+    pub(crate) fn guest_attribute(&self, name: &str, value: &str) -> Result<bool, Failure> {
+        let told = self.wait(google::guest_attribute(&self.options, name, value));
+        told.map_err(|refusal| Failure {
+            reason: refusal.reason,
+            url: format!("guest-attributes/{name}"),
+            message: refusal.what,
+            hint: refusal.hint,
+        })
+    }
+
     /// The digest that an image's reference means at its registry now.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 
 mod copy;
 mod create;
+mod device;
 mod files;
 mod lock;
 mod process;

@@ -1,11 +1,13 @@
 //! `agnes-ops`, the operator of an Agnes host.
 
 mod alerts;
+mod boot;
 mod cli;
 mod compose;
 mod config;
 mod database;
 mod deployment;
+mod disk;
 mod download;
 mod engine;
 mod env_file;

@@ -5,6 +5,7 @@
 //!
 //! Does not: know what a command does.
 
+mod boot;
 mod lock;
 mod print;
 mod record;
@@ -30,10 +31,13 @@ use crate::deployment::Deployment;
 use crate::fetch::{self, Fetcher};
 use crate::host::{Checkpoints, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line};
-use crate::{config, download, stack, status, tls, up, watch};
+use crate::{config, disk, download, stack, status, tls, up, watch};
 
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The deployment's directory when nobody names another.
+const DIR: &str = "/opt/agnes";
 
 /// The record of `render compose`.
 const RENDERED: &str = "render-compose";
@@ -62,14 +66,26 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let host = Host::new(checkpoints(environment));
     let started = host.instant();
     let dir = directory(cli, environment);
-    let loaded = settings(&dir, environment);
+    let mut loaded = settings(&dir, environment);
     log_to_stderr(environment, &loaded);
     for warning in loaded.warnings.iter().chain(&loaded.server_problems) {
         tracing::warn!("{}", one_line(&warning.to_string()));
     }
     // held until the record is written, so that the next run's record is never covered up by this one's
     let mut lock = None;
-    let report = dispatch(cli, environment, &host, &dir, &loaded, &mut lock);
+    let prepared = match &cli.command {
+        Command::Boot(args) => {
+            let prepared = boot::prepare(args, &host, &dir, cli.global.lock_wait, &mut lock);
+            loaded = settings(&dir, environment);
+            boot::rebase(&mut loaded, args.root.as_deref());
+            prepared
+        }
+        _ => Ok(boot::Prepared::default()),
+    };
+    let report = match prepared {
+        Ok(prepared) => dispatch(cli, environment, &host, &dir, &loaded, &prepared, &mut lock),
+        Err(report) => *report,
+    };
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let name = cli.command.name();
     let mut report = report;
@@ -106,6 +122,7 @@ fn dispatch(
     host: &Host,
     dir: &Path,
     loaded: &Loaded,
+    prepared: &boot::Prepared,
     held: &mut Option<Lock>,
 ) -> Report {
     let named = cli.global.dir.is_some() || environment.get("AGNES_DIR").is_some();
@@ -137,7 +154,18 @@ fn dispatch(
         return config::refusal(loaded);
     };
     let name = cli.command.name();
-    if cli.command.changes() {
+    if cli.command.changes()
+        && !cli.command.needs_no_disk()
+        && let disk::State::NotProven(why) = disk::look(host, settings)
+    {
+        // what is written now would be on the boot disk, and hidden once the data disk is back (B02)
+        let refusal = Refusal::new("state-disk", format!("{why}; nothing was touched"));
+        return Report::refused(
+            Exit::Failed,
+            refusal.hint("agnes-ops boot mounts it, or says why not"),
+        );
+    }
+    if cli.command.changes() && held.is_none() {
         match lock(host, dir, name, cli.global.lock_wait) {
             Ok(lock) => *held = Some(lock),
             Err(_) if cli.command.is_of_parent() && parent_holds(host, dir) => {}
@@ -151,7 +179,7 @@ fn dispatch(
         fetcher: &fetcher,
     };
     let run = || {
-        command(cli, environment, deployment, loaded)
+        command(cli, environment, deployment, loaded, prepared)
             .unwrap_or_else(|error| failed(&cli.command, &error))
     };
     let mut report = run();
@@ -203,6 +231,7 @@ fn command(
     environment: &Environment,
     deployment: Deployment<'_>,
     loaded: &Loaded,
+    prepared: &boot::Prepared,
 ) -> anyhow::Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     let last_rotation = last_record(host, settings, "tls-rotate");
@@ -242,6 +271,7 @@ fn command(
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
         Command::Units(verb) => units::run(verb, environment, deployment),
+        Command::Boot(args) => boot::run(args, environment, deployment, loaded, prepared),
         Command::Watch => {
             let screen = status::status(deployment, last_rotation.as_ref())?;
             watch::watch(host, settings, status::alerts(&screen))
@@ -338,7 +368,12 @@ fn directory(cli: &Cli, environment: &Environment) -> PathBuf {
         .dir
         .clone()
         .or_else(|| environment.get("AGNES_DIR").map(PathBuf::from));
-    let dir = named.unwrap_or_else(|| PathBuf::from("/opt/agnes"));
+    let dir = named.unwrap_or_else(|| match &cli.command {
+        Command::Boot(cli::Boot {
+            root: Some(root), ..
+        }) => boot::below(root, Path::new(DIR)),
+        _ => PathBuf::from(DIR),
+    });
     std::path::absolute(&dir).unwrap_or(dir)
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-pub use install::{Options, install, remove};
+pub use install::{Options, install, remove, user as server_user};
 pub use status::{findings, status};
 
 use crate::host::{Entry, Host};
@@ -42,8 +42,13 @@ impl<'a> Root<'a> {
         self.0.unwrap_or_else(|| Path::new("/")).join(below)
     }
 
+    /// A unit's file.
+    pub fn unit(self, name: &str) -> PathBuf {
+        self.path(UNITS).join(name)
+    }
+
     /// Whether systemd can be told: it runs, and the tree is its own.
-    fn is_live(self) -> bool {
+    pub fn is_live(self) -> bool {
         self.0.is_none() && crate::systemd::is_running()
     }
 }

@@ -6,6 +6,7 @@
 //! swap                     its steps, each with its undo; transaction: how far it is
 //! host_files               what of the host comes with an image
 //! rehearse, gate           what the new version has to show, before and after
+//! first                    a host that runs nothing yet
 //! ledger, hold, waiting    what keeps a version from being tried
 //! applied, drift           files and services that are not as they were applied
 //! ```
@@ -22,6 +23,7 @@ mod containers;
 mod drift;
 mod expected;
 mod explain;
+mod first;
 mod gate;
 mod history;
 mod hold;
@@ -46,6 +48,10 @@ mod waiting;
 pub use apply::{Options, apply};
 pub use check::check;
 pub use explain::explain;
+pub use first::{
+    Brought, Failed as FirstFailed, Runs, bring, finish, host_files as bring_host_files, runs,
+    start,
+};
 pub use history::history;
 pub use hold::{hold, unhold};
 pub use ledger::forgive;

@@ -13,6 +13,7 @@ use agnes_e2e::ports;
 use serde_json::Value;
 use xtask::command;
 
+mod boot;
 mod combinations;
 mod drift;
 mod host_files;
@@ -64,6 +65,31 @@ impl Stack {
         image: &str,
         settings: &[(&str, &str)],
     ) -> Option<Self> {
+        let mut stack = Self::described(docker, version, image, settings)?;
+        let data = stack.project.path().join("data");
+        for directory in [&data, &data.join("state")] {
+            std::fs::create_dir(directory).unwrap();
+            // others' files are safe in it: the server can add its own and take away only those
+            std::os::unix::fs::chown(directory, None, Some(999)).unwrap();
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o1775)).unwrap();
+        }
+        let rendered = stack.deployment.ops(&["render", "compose"]).exits(0);
+        assert_eq!(rendered.detail("compose_says"), "accepted");
+        stack.deployment.ops(&["secrets", "ensure"]).exits(0);
+        stack.deployment.ops(&["tls", "rotate"]).exits(0);
+        stack.project.up().unwrap();
+        stack.app = stack.project.container("app").unwrap();
+        stack.becomes("healthy");
+        Some(stack)
+    }
+
+    /// What `.env` says of it, and nothing else.
+    fn described(
+        docker: &'static Docker,
+        version: Version,
+        image: &str,
+        settings: &[(&str, &str)],
+    ) -> Option<Self> {
         let caddy = docker.caddy_image(version).unwrap()?;
         let project = Project::empty(docker).unwrap();
         let (https, http, plain) = (
@@ -76,12 +102,6 @@ impl Stack {
         let network = format!("10.{}.{network}", 64 + std::process::id() % 128);
         let (repository, tag) = image.rsplit_once(':').unwrap();
         let data = project.path().join("data");
-        for directory in [&data, &data.join("state")] {
-            std::fs::create_dir(directory).unwrap();
-            // others' files are safe in it: the server can add its own and take away only those
-            std::os::unix::fs::chown(directory, None, Some(999)).unwrap();
-            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o1775)).unwrap();
-        }
         let mut deployment = Deployment::at(project.path())
             .polls_itself()
             .with("DATA_DIR", data.display().to_string())
@@ -101,23 +121,15 @@ impl Stack {
         for (key, value) in docker.environment() {
             deployment.set_environment(key, value);
         }
-        let rendered = deployment.ops(&["render", "compose"]).exits(0);
-        assert_eq!(rendered.detail("compose_says"), "accepted");
-        deployment.ops(&["secrets", "ensure"]).exits(0);
-        deployment.ops(&["tls", "rotate"]).exits(0);
-        project.up().unwrap();
-        let app = project.container("app").unwrap();
-        let stack = Self {
+        Some(Self {
             docker,
             project,
             deployment,
             https,
             http,
             plain,
-            app,
-        };
-        stack.becomes("healthy");
-        Some(stack)
+            app: String::new(),
+        })
     }
 
     /// What the engine says of the app's container.

@@ -266,6 +266,15 @@ impl Project {
         command::capture(&mut self.compose(["up", "--detach", "--no-build"])).map(drop)
     }
 
+    /// Removes everything, volumes too; dropping does.
+    ///
+    /// # Errors
+    /// Compose's.
+    pub fn down(&self) -> Result<()> {
+        let everything = ["down", "--volumes", "--remove-orphans", "--timeout", "1"];
+        command::capture(&mut self.compose(everything)).map(drop)
+    }
+
     /// The id of a service's first container.
     ///
     /// # Errors
@@ -295,13 +304,7 @@ impl Drop for Project {
         {
             eprintln!("--- {} said:\n{logs}", self.path().display());
         }
-        let down = command::capture(&mut self.compose([
-            "down",
-            "--volumes",
-            "--remove-orphans",
-            "--timeout",
-            "1",
-        ]));
+        let down = self.down();
         if let Err(error) = down {
             eprintln!("{}: {error:#}", self.path().display());
         }

@@ -10,6 +10,7 @@ pub mod caddy;
 pub mod clients;
 pub mod components;
 pub mod deployment;
+pub mod disk;
 pub mod docker;
 pub mod gcs;
 pub mod handshake;

@@ -51,6 +51,8 @@ pub enum Kind {
     Digest,
     /// An e-mail address.
     Email,
+    /// `true` or `false`.
+    Truth,
     /// A whole number.
     Count,
     /// An amount of memory.
@@ -123,6 +125,7 @@ impl Kind {
             }
             Self::Digest => "sha256: and 64 hexadecimal digits",
             Self::Email => "an address such as admin@example.com",
+            Self::Truth => "true or false",
             Self::Count => "a whole number",
             Self::Memory => "a whole number and a unit such as 512MiB or 2GiB",
             Self::Jobs => "[[jobs]] tables with name, schedule and path or url",

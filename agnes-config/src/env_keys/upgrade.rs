@@ -6,14 +6,6 @@
 
 use super::{Key, Kind, OPS};
 
-/// `host.data_device`
-pub static DATA_DEVICE: Key = Key::new(
-    Kind::Path,
-    OPS,
-    "The block device that `STATE_DIR` has to be on before an upgrade touches anything. Not set: that is not looked at.",
-)
-.toml("host.data_device")
-.example("/dev/disk/by-id/google-data");
 /// `upgrade.mode`
 pub static UPGRADE_MODE: Key = Key::new(Kind::UpgradeMode, OPS, "Who begins an upgrade: `auto` (every tick of the timer may), `manual` (a person, with `upgrade --to`) or `off`.")
     .toml("upgrade.mode")

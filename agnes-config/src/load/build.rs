@@ -14,8 +14,8 @@ use super::layers::{Layers, List, Raw, problem};
 use super::{Loaded, Problem, Source, Value, checks};
 use crate::env_keys::{self as keys, KEYS, Key, Kind};
 use crate::settings::{
-    CaddyTarget, Domain, Fetch, ProcessTarget, ReloadWay, RestartTarget, Runtime, ServedAddress,
-    Settings, Signal, Tls,
+    CaddyTarget, Consent, Domain, Fetch, Machine, ProcessTarget, ReloadWay, RestartTarget, Runtime,
+    ServedAddress, Settings, Signal, Tls,
 };
 use crate::source_url::SourceUrl;
 use crate::values;
@@ -52,7 +52,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         store: builder.store(),
         jobs: builder.jobs(layers.jobs, &layers.credentials),
         stack: builder.stack(),
-        data_device: builder.path(&keys::DATA_DEVICE, &dir),
+        machine: builder.machine(&dir),
         upgrade: builder.upgrade(),
         snapshot: builder.snapshot(),
         runtime,
@@ -244,6 +244,18 @@ impl Builder {
             file_owner: self.take(&keys::FILE_OWNER, values::owner),
             reload: Vec::new(),
             domain,
+        }
+    }
+
+    fn machine(&mut self, dir: &Path) -> Machine {
+        let mut may = |key| match self.take(key, values::truth) {
+            Some(true) => Consent::Given,
+            Some(false) | None => Consent::Withheld,
+        };
+        Machine {
+            format_blank: may(&keys::FORMAT_BLANK),
+            install_docker: may(&keys::INSTALL_DOCKER),
+            data_device: self.path(&keys::DATA_DEVICE, dir),
         }
     }
 

@@ -340,7 +340,8 @@ fn field(value: &DeValue<'_>) -> Field {
 fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<String, String> {
     match (kind, value) {
         (Kind::Version | Kind::Count, DeValue::Integer(number)) => Ok(number.to_string()),
-        (Kind::Version, other) => Err(format!(
+        (Kind::Truth, DeValue::Boolean(truth)) => Ok(truth.to_string()),
+        (Kind::Version | Kind::Truth, other) => Err(format!(
             "is of type {} (expected {})",
             other.type_str(),
             kind.expected()

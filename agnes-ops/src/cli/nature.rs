@@ -4,7 +4,7 @@
 //!
 //! Does not: do anything.
 
-use super::{Command, Config, Render, Secrets, Snapshot, Tls, Units, Upgrade};
+use super::{Boot, Command, Config, Render, Secrets, Snapshot, Tls, Units, Upgrade};
 
 impl Snapshot {
     /// Whether nothing is to be done.
@@ -56,6 +56,7 @@ impl Command {
                 Some(Upgrade::Forgive { .. }) => "upgrade forgive",
             },
             Command::Render(Render::Compose { .. }) => "render compose",
+            Command::Boot(_) => "boot",
             Command::Watch => "watch",
             Command::Alert { .. } => "alert",
             Command::Units(Units::Install { .. }) => "units install",
@@ -77,6 +78,14 @@ impl Command {
         }
     }
 
+    /// Works also while the data disk is not there: on units, the boot disk alone, or to bring the disk.
+    pub fn needs_no_disk(&self) -> bool {
+        matches!(
+            self,
+            Command::Boot(_) | Command::Units(_) | Command::Render(_)
+        )
+    }
+
     /// Runs under its parent's lock.
     pub fn is_of_parent(&self) -> bool {
         matches!(
@@ -91,7 +100,8 @@ impl Command {
     /// Changes the host: takes the lock and leaves a status record.
     pub fn changes(&self) -> bool {
         match self {
-            Command::Up { dry_run }
+            Command::Boot(Boot { dry_run, .. })
+            | Command::Up { dry_run }
             | Command::Down { dry_run }
             | Command::Render(Render::Compose { dry_run, .. })
             | Command::Units(Units::Install { dry_run, .. } | Units::Remove { dry_run, .. })

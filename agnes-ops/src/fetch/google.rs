@@ -301,6 +301,42 @@ pub(super) async fn project(options: &Options) -> Result<String, Refusal> {
     })
 }
 
+/// Sets a guest attribute; `false`: this is no Google machine.
+///
+/// # Errors
+/// `transient` when the metadata server does not answer; `forbidden` when guest attributes are not enabled.
+pub(super) async fn guest_attribute(
+    options: &Options,
+    name: &str,
+    value: &str,
+) -> Result<bool, Refusal> {
+    let Some(metadata) = options.environment.metadata_url() else {
+        return Ok(false);
+    };
+    let failed = |e: reqwest::Error| {
+        let what = format!("the metadata server: {}", innermost(&e.without_url()));
+        Refusal::new(Reason::Transient, what)
+    };
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(METADATA_TIMEOUT)
+        .build()
+        .map_err(failed)?;
+    let url = format!("{metadata}/computeMetadata/v1/instance/guest-attributes/{name}");
+    let request = client.put(url).header("Metadata-Flavor", "Google");
+    let response = request
+        .body(value.to_owned())
+        .send()
+        .await
+        .map_err(failed)?;
+    match response.status().as_u16() {
+        200..=299 => Ok(true),
+        status => Err(Refusal::status(status)
+            .hint("set enable-guest-attributes = TRUE in the instance's metadata")),
+    }
+}
+
 /// The meaning of a Google client's error. The service's own words are not repeated: they may hold names and values.
 pub(super) fn refused(error: &Error, grant: &str) -> Refusal {
     let code = error.status().map(|status| status.code);

@@ -4,11 +4,17 @@
 //!
 //! Does not: know what the memory means.
 
+use std::path::PathBuf;
+
 use agnes_config::Settings;
 use serde_json::Value;
 
+use crate::disk;
 use crate::host::Host;
 use crate::outcome::{Exit, Report};
+
+/// Where records are while the data disk is not there.
+const WITHOUT_DISK: &str = "/run/agnes/status";
 
 /// The last record of a command.
 pub(super) fn last_record(host: &Host, settings: &Settings, slug: &str) -> Option<Value> {
@@ -29,7 +35,11 @@ pub(super) fn record(
     report: &Report,
     took_ms: u64,
 ) -> anyhow::Result<()> {
-    let directory = settings.state_dir.join("ops/status");
+    // a record below a mount point would be hidden once the disk is back
+    let directory = match disk::look(host, settings) {
+        disk::State::NotProven(_) => PathBuf::from(WITHOUT_DISK),
+        disk::State::NotDeclared | disk::State::Proven => settings.state_dir.join("ops/status"),
+    };
     host.make_dir(&directory)?;
     host.sweep(&directory)?;
     let slug = name.replace(' ', "-");

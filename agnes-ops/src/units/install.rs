@@ -411,7 +411,10 @@ fn make_parent(host: &Host, path: &Path) -> Result<()> {
 }
 
 /// The server's user and group, when the system knows it.
-fn user(host: &Host) -> Result<Option<FileOwner>> {
+///
+/// # Errors
+/// When that cannot be asked.
+pub fn user(host: &Host) -> Result<Option<FileOwner>> {
     let mut ids = [0_u32; 2];
     for (id, flag) in ids.iter_mut().zip(["-u", "-g"]) {
         let ran = host.run(&["id", flag, USER], None, USERS);

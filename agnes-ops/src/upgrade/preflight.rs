@@ -7,6 +7,7 @@
 use agnes_config::ServedAddress;
 
 use crate::deployment::Deployment;
+use crate::disk;
 use crate::engine::Engine;
 use crate::served::ControlSocket;
 
@@ -45,7 +46,7 @@ pub struct Disk {
 ///
 /// # Errors
 /// When a file system does not answer.
-pub fn disk(deployment: Deployment<'_>) -> anyhow::Result<Disk> {
+pub fn room(deployment: Deployment<'_>) -> anyhow::Result<Disk> {
     let Deployment { host, settings, .. } = deployment;
     let size = host.size(&settings.state_dir.join("system.duckdb"))?;
     let state = host.room(&settings.state_dir)?.bytes;
@@ -61,26 +62,15 @@ fn needed(size: u64) -> u64 {
     size.saturating_mul(COPIES).saturating_add(SPARE)
 }
 
-/// The state is on the disk that it should be on (B02).
+/// The data is on the disk that it should be on (B02).
 fn state_disk(deployment: Deployment<'_>) -> Result<(), Missing> {
-    let Deployment { host, settings, .. } = deployment;
-    let Some(device) = &settings.data_device else {
-        return Ok(());
-    };
-    let why = match host.is_on(&settings.state_dir, device) {
-        Ok(true) => return Ok(()),
-        Ok(false) => "the state is not on it".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let message = format!(
-        "host.data_device {}: {why} ({})",
-        device.display(),
-        settings.state_dir.display()
-    );
-    Err(Missing {
-        reason: "state-disk",
-        message,
-    })
+    match disk::look(deployment.host, deployment.settings) {
+        disk::State::NotDeclared | disk::State::Proven => Ok(()),
+        disk::State::NotProven(message) => Err(Missing {
+            reason: "state-disk",
+            message,
+        }),
+    }
 }
 
 /// Checks.
@@ -93,8 +83,21 @@ pub fn check(
     docker: &Docker<'_>,
 ) -> Result<(), Missing> {
     let missing = |reason, message: String| Missing { reason, message };
-    let host_error = |message: String| missing("host-error", message);
     state_disk(deployment)?;
+    tools(engine, docker)?;
+    docker
+        .accepts()
+        .map_err(|why| missing("compose-refuses", why))?;
+    in_their_place(deployment)
+}
+
+/// Whether the engine and Compose are new enough.
+///
+/// # Errors
+/// [`Missing`].
+pub fn tools(engine: &Engine, docker: &Docker<'_>) -> Result<(), Missing> {
+    let missing = |reason, message: String| Missing { reason, message };
+    let host_error = |message: String| missing("host-error", message);
     let found = engine
         .version()
         .map_err(|why| host_error(format!("{why:#}")))?;
@@ -111,9 +114,13 @@ pub fn check(
             format!("Docker Compose is {found} (expected 2.24 or newer)"),
         ));
     }
-    docker
-        .accepts()
-        .map_err(|why| missing("compose-refuses", why))?;
+    Ok(())
+}
+
+/// Probes have an address, the database is on this host, and its copies have room.
+fn in_their_place(deployment: Deployment<'_>) -> Result<(), Missing> {
+    let missing = |reason, message: String| Missing { reason, message };
+    let host_error = |message: String| missing("host-error", message);
     let settings = deployment.settings;
     if settings.tls.served_address == ServedAddress::Off && !settings.upgrade.gate.probes.is_empty()
     {

@@ -118,7 +118,7 @@ fn told(swap: Swap<'_>, snapshot: &Path) -> Result<Report> {
         .migrates
         .then_some((rehearsed.migrated_ms, stable_ms));
     let expected = Expected::of(&history::changes_ms(host, settings)?, copy_ms, migration);
-    let disk = preflight::disk(swap.deployment)?;
+    let disk = preflight::room(swap.deployment)?;
     let image_bytes = swap.engine.image_size(&swap.transaction.to.image_id)?;
     let migrated = rehearsed.migrated;
     let schema = match swap.transaction.migrates {

@@ -147,7 +147,7 @@ impl Swap<'_> {
         self.enter(Phase::Preparing).at("journal")?;
         preflight::check(self.deployment, &self.engine, &self.docker)
             .map_err(|why| failed("preflight", why.reason, why.message))?;
-        let disk = match self.deployment.settings.data_device {
+        let disk = match self.deployment.settings.machine.data_device {
             Some(_) => "state disk: proven",
             None => "state disk: skipped",
         };

@@ -19,8 +19,7 @@ mod migration;
 mod plan;
 mod sick;
 
-use host::push;
-pub(super) use host::{Host, entrypoint};
+pub(super) use host::{Host, entrypoint, push};
 
 #[test]
 fn u01_a_good_version_is_swapped_in_and_no_acknowledged_write_is_lost() {

@@ -36,6 +36,33 @@ pub const ALL: &[Component] = &[
         "proof that an unchanged tick writes nothing",
     ),
     system("wrk", Probe::Says(&["-v"], "wrk "), "load during rotations"),
+    Component {
+        name: "mkfs.xfs",
+        needed_for: "data disks",
+        probe: Probe::Says(&["-V"], "mkfs.xfs version"),
+        origin: Origin::System {
+            package: "xfsprogs",
+            program: "mkfs.xfs",
+        },
+    },
+    Component {
+        name: "cryptsetup",
+        needed_for: "a disk that is encrypted, which must not be formatted",
+        probe: Probe::Says(&["--version"], "cryptsetup"),
+        origin: Origin::System {
+            package: "cryptsetup-bin",
+            program: "cryptsetup",
+        },
+    },
+    Component {
+        name: "sfdisk",
+        needed_for: "a disk with partitions, which must not be formatted",
+        probe: Probe::Says(&["--version"], "sfdisk"),
+        origin: Origin::System {
+            package: "fdisk",
+            program: "sfdisk",
+        },
+    },
     system(
         "shellcheck",
         Probe::Says(&["--version"], "ShellCheck"),

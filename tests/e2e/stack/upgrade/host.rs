@@ -34,7 +34,7 @@ pub(super) fn defer_max_passes() {
 }
 
 /// Images of one host are no other's, for tests share the engine.
-pub(super) fn push(docker: &Docker, from: &str, name: &str, lines: &str) -> String {
+pub(in crate::stack) fn push(docker: &Docker, from: &str, name: &str, lines: &str) -> String {
     push_with(docker, from, name, lines, &[])
 }
 

@@ -1,0 +1,435 @@
+//! `boot`: from whatever a host is to one that serves, by declared steps.
+//!
+//! Always true: safety tooling comes first; a step that fails leaves those before it working, and the next boot goes on from there (B06); a
+//! host that is as it should be is not written on.
+//!
+//! Does not: upgrade: what runs is left to the ticks.
+
+mod directories;
+mod disk;
+mod docker;
+mod log;
+mod seed;
+
+use agnes_config::{FileOwner, Overlay, Runtime};
+use anyhow::Result;
+
+pub use seed::{Given, Run as SeedRun, Seeded, seed};
+
+use self::disk::{Became, Disk, Failed as DiskFailed};
+use self::log::{Done, Log, Stop};
+use crate::deployment::Deployment;
+use crate::disk::{Sentinel, State, look as look_at_disk};
+use crate::outcome::{Outcome, Refusal, Report};
+use crate::served::ControlSocket;
+use crate::tls::ProofTime;
+use crate::units::Root;
+use crate::{compose, systemd, units, upgrade};
+
+/// The server's unit.
+const SERVER_UNIT: &str = "agnesd.service";
+/// Its service in the stack.
+const SERVICE: &str = "app";
+/// Whom the image's server runs as.
+const IMAGE_USER: FileOwner = FileOwner { uid: 999, gid: 999 };
+
+/// A command of this program, run as it would run by itself, its record included.
+pub type Command<'a> = &'a dyn Fn() -> Result<Report>;
+
+/// How a boot runs.
+pub struct Options<'a> {
+    /// Says what would be done, and does nothing.
+    pub dry_run: bool,
+    /// Where units and the like go.
+    pub root: Root<'a>,
+    /// What became of the configuration that came with the machine; `None`: none came.
+    pub seeded: Option<&'a Seeded>,
+    /// `units install`.
+    pub units: Command<'a>,
+    /// `secrets ensure`.
+    pub secrets: Command<'a>,
+    /// `tls rotate`, which makes a pair also where nothing is published.
+    pub certificates: &'a dyn Fn(ProofTime) -> Result<Report>,
+    /// For the image.
+    pub surroundings: &'a upgrade::Surroundings<'a>,
+    /// As a tick has them.
+    pub upgrade: upgrade::Options<'a>,
+}
+
+struct Boot<'a> {
+    deployment: Deployment<'a>,
+    options: &'a Options<'a>,
+    brought: Option<upgrade::Brought>,
+}
+
+type StepOf<'a> = fn(&mut Boot<'a>) -> Result<Done, Stop>;
+
+/// Runs the steps.
+pub fn boot(deployment: Deployment<'_>, options: &Options<'_>) -> Report {
+    let mut boot = Boot {
+        deployment,
+        options,
+        brought: None,
+    };
+    let all: [(&str, StepOf<'_>); 11] = [
+        ("configuration", Boot::configuration),
+        ("units", Boot::units),
+        ("disk", Boot::disk),
+        ("sentinel", Boot::sentinel),
+        ("directories", Boot::directories),
+        ("docker", Boot::docker),
+        ("image", Boot::image),
+        ("host-files", Boot::host_files),
+        ("secrets", Boot::secrets),
+        ("certificates", Boot::certificates),
+        ("start", Boot::start),
+    ];
+    let mut log = Log::default();
+    let mut stopped = false;
+    for (name, step) in all
+        .into_iter()
+        .chain([("admin", Boot::admin as StepOf<'_>)])
+    {
+        if stopped {
+            log.step(name, "not-reached", 0, String::new());
+            continue;
+        }
+        let begun = deployment.host.instant();
+        let ended = step(&mut boot);
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        stopped = ended.is_err();
+        log.ended(name, ended, took);
+    }
+    let mut report = log.report(options.dry_run);
+    if !options.dry_run {
+        let published = publish(deployment, &report);
+        report.details.insert("published".into(), published.into());
+    }
+    report
+}
+
+/// Outside the machine, where a Google machine has such a place; never a reason to fail.
+fn publish(deployment: Deployment<'_>, report: &Report) -> String {
+    let value = match &report.refusal {
+        None => "ok".to_owned(),
+        Some(refusal) => format!("failed: {}", refusal.message),
+    };
+    match deployment.fetcher.guest_attribute("agnes/boot", &value) {
+        Ok(true) => "guest-attributes".to_owned(),
+        Ok(false) => "nowhere: this is no Google machine".to_owned(),
+        Err(failure) => {
+            tracing::warn!("the outcome is not published: {failure}");
+            format!("nowhere: {}", failure.message)
+        }
+    }
+}
+
+fn stop(reason: &str, why: impl std::fmt::Display) -> Stop {
+    Refusal::new(reason, why.to_string())
+}
+
+fn host_error(why: &anyhow::Error) -> Stop {
+    stop("host-error", format!("{why:#}"))
+}
+
+/// What a command of ours came to, as a step.
+fn of_command(report: Result<Report>) -> Result<Done, Stop> {
+    let report = report.map_err(|why| host_error(&why))?;
+    if let Some(refusal) = report.refusal {
+        return Err(refusal);
+    }
+    let said = report.text.lines().next().unwrap_or_default().to_owned();
+    Ok(match report.outcome {
+        Outcome::Changed => Done::Changed(said),
+        _ => Done::Unchanged(said),
+    })
+}
+
+fn listed(did: Vec<String>, dry_run: bool, otherwise: &str) -> Done {
+    match (did.is_empty(), dry_run) {
+        (true, _) => Done::Unchanged(otherwise.to_owned()),
+        (false, true) => Done::Planned(did.join("; ")),
+        (false, false) => Done::Changed(did.join("; ")),
+    }
+}
+
+impl Boot<'_> {
+    fn configuration(&mut self) -> Result<Done, Stop> {
+        let Some(seeded) = self.options.seeded else {
+            return Ok(Done::Skipped("none came with the machine".to_owned()));
+        };
+        let mut said = seeded.written.clone();
+        let kept = seeded.kept.iter();
+        let kept: Vec<String> = kept
+            .map(|name| format!("{name} is a person's, and stays"))
+            .collect();
+        if said.is_empty() {
+            let otherwise = match kept.is_empty() {
+                true => "as it came".to_owned(),
+                false => kept.join("; "),
+            };
+            return Ok(Done::Unchanged(otherwise));
+        }
+        said.extend(kept);
+        Ok(listed(said, self.options.dry_run, ""))
+    }
+
+    /// First, so that whatever fails after it is heard of. A host without systemd has no use for them.
+    fn units(&mut self) -> Result<Done, Stop> {
+        match of_command((self.options.units)()) {
+            Err(refusal) => Ok(Done::Failed(refusal)),
+            done => done,
+        }
+    }
+
+    fn disk(&mut self) -> Result<Done, Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let Some(device) = &settings.machine.data_device else {
+            return Ok(Done::Skipped("host.data_device is not set".to_owned()));
+        };
+        let disk = Disk {
+            host,
+            settings,
+            device,
+            root: self.options.root,
+            dry_run: self.options.dry_run,
+        };
+        match disk.converge() {
+            Ok(Became::Unchanged) => Ok(Done::Unchanged(format!(
+                "{} at {}",
+                device.display(),
+                settings.data_dir.display()
+            ))),
+            Ok(Became::Changed(did)) => Ok(listed(did, self.options.dry_run, "")),
+            Err(DiskFailed::Refused(refused)) => {
+                let why = format!(
+                    "{}: {}; not a byte of it was written",
+                    device.display(),
+                    refused.why
+                );
+                Err(Refusal::new(refused.reason, why).hint(refused.hint))
+            }
+            Err(DiskFailed::Host(why)) => {
+                Err(stop("host-error", format!("{}: {why:#}", device.display())))
+            }
+        }
+    }
+
+    fn sentinel(&mut self) -> Result<Done, Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        match look_at_disk(host, settings) {
+            State::NotDeclared => Ok(Done::Skipped("host.data_device is not set".to_owned())),
+            State::Proven => Ok(Done::Unchanged(
+                "the disk is the one it should be".to_owned(),
+            )),
+            State::NotProven(why) if self.options.dry_run => Ok(Done::Planned(why)),
+            State::NotProven(why) => Err(stop("state-disk", why)),
+        }
+    }
+
+    fn directories(&mut self) -> Result<Done, Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let server = match (settings.server_owner, settings.runtime) {
+            // with credentials the secrets are root's, and the rest is still the server's own
+            (_, Runtime::Process) => units::server_user(host).map_err(|why| host_error(&why))?,
+            (owner, Runtime::Compose) => Some(owner.unwrap_or(IMAGE_USER)),
+        };
+        let list = directories::manifest(settings, server.unwrap_or(IMAGE_USER));
+        if self.options.dry_run {
+            let named = list.iter().map(|one| {
+                let path = one.path.display();
+                format!(
+                    "{path} {}:{} {:04o}",
+                    one.owner.uid, one.owner.gid, one.mode
+                )
+            });
+            return Ok(Done::Planned(named.collect::<Vec<_>>().join("; ")));
+        }
+        let changed =
+            directories::converge(host, settings, &list).map_err(|why| host_error(&why))?;
+        Ok(listed(changed, false, "owners and modes are right"))
+    }
+
+    fn runs_no_image(&self) -> Option<Done> {
+        let process = self.deployment.settings.runtime == Runtime::Process;
+        process.then(|| Done::Skipped("AGNES_RUNTIME is process".to_owned()))
+    }
+
+    fn docker(&mut self) -> Result<Done, Stop> {
+        if let Some(skipped) = self.runs_no_image() {
+            return Ok(skipped);
+        }
+        let Deployment { host, settings, .. } = self.deployment;
+        if self.options.dry_run {
+            let missing = docker::look(host).map_err(|why| host_error(&why))?;
+            return Ok(match missing {
+                None => Done::Unchanged("Docker and Compose answer".to_owned()),
+                Some(missing) => Done::Planned(format!("{missing:?}")),
+            });
+        }
+        let did =
+            docker::converge(host, settings).map_err(|why| stop("docker", format!("{why:#}")))?;
+        Ok(listed(did, false, "Docker and Compose answer"))
+    }
+
+    fn image(&mut self) -> Result<Done, Stop> {
+        if let Some(skipped) = self.runs_no_image() {
+            return Ok(skipped);
+        }
+        let surroundings = self.options.surroundings;
+        if !self.options.dry_run {
+            let finished = upgrade::finish(self.deployment, surroundings, &self.options.upgrade);
+            if let Some(report) = finished.map_err(|why| host_error(&why))? {
+                if let Some(refusal) = report.refusal {
+                    return Err(refusal);
+                }
+                return Ok(Done::Changed(report.text));
+            }
+        }
+        match upgrade::runs(self.deployment, surroundings) {
+            Ok(upgrade::Runs::Something) => {
+                return Ok(Done::Unchanged(
+                    "a version runs; ticks upgrade it".to_owned(),
+                ));
+            }
+            Ok(upgrade::Runs::Stopped(state)) => {
+                return Ok(Done::Skipped(format!(
+                    "{SERVICE} is {state}: a person's doing, and left at that"
+                )));
+            }
+            Ok(upgrade::Runs::Nothing) => {}
+            Err(why) if self.options.dry_run => return Ok(Done::Planned(format!("{why:#}"))),
+            Err(why) => return Err(host_error(&why)),
+        }
+        if self.options.dry_run {
+            return Ok(Done::Planned(
+                "bring the version that is wanted, by digest".to_owned(),
+            ));
+        }
+        let brought = upgrade::bring(self.deployment, surroundings).map_err(of_first)?;
+        let said = format!("{} is here, and kept", brought.short());
+        self.brought = Some(brought);
+        Ok(Done::Changed(said))
+    }
+
+    fn host_files(&mut self) -> Result<Done, Stop> {
+        let Some(brought) = &mut self.brought else {
+            return Ok(Done::Skipped("no version was brought".to_owned()));
+        };
+        let did = upgrade::bring_host_files(self.deployment, brought, &self.options.upgrade)
+            .map_err(of_first)?;
+        Ok(listed(did, false, "as that version has them"))
+    }
+
+    fn secrets(&mut self) -> Result<Done, Stop> {
+        of_command((self.options.secrets)())
+    }
+
+    /// The service can start with the pair that is there, or that was made here.
+    fn certificates(&mut self) -> Result<Done, Stop> {
+        // what was not started yet cannot be looked at
+        let proof = match self.brought {
+            Some(_) => ProofTime::AfterStart,
+            None => ProofTime::Now,
+        };
+        match of_command((self.options.certificates)(proof)) {
+            Err(refusal) => Ok(Done::Failed(refusal)),
+            done => done,
+        }
+    }
+
+    fn start(&mut self) -> Result<Done, Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        if self.options.dry_run {
+            return Ok(Done::Planned(
+                "start what does not run, and wait for the gate".to_owned(),
+            ));
+        }
+        if settings.runtime == Runtime::Process {
+            return self.start_unit();
+        }
+        if let Some(brought) = &self.brought {
+            let surroundings = self.options.surroundings;
+            upgrade::start(
+                self.deployment,
+                surroundings,
+                brought,
+                &self.options.upgrade,
+            )
+            .map_err(of_first)?;
+            self.disk_in_container()?;
+            return Ok(Done::Changed(format!("{} serves", brought.short())));
+        }
+        // what Docker itself started at this boot: it has to see the disk too
+        if compose::containers(host, &settings.dir, SERVICE).is_ok() {
+            self.disk_in_container()?;
+            return Ok(Done::Unchanged("it serves".to_owned()));
+        }
+        Ok(Done::Skipped("nothing was to start".to_owned()))
+    }
+
+    fn start_unit(&self) -> Result<Done, Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let ready = || ControlSocket::of(settings).get("/v1/state").is_ok();
+        if ready() {
+            return Ok(Done::Unchanged("agnesd answers".to_owned()));
+        }
+        if !self.options.root.is_live() {
+            return Ok(Done::Skipped("systemd does not run here".to_owned()));
+        }
+        let patience = std::time::Duration::from_secs(900);
+        systemd::act(host, "start", &[SERVER_UNIT], patience).map_err(|why| {
+            stop(
+                "start-failed",
+                format!("{why}; journalctl -u {SERVER_UNIT}"),
+            )
+        })?;
+        match ready() {
+            true => Ok(Done::Changed(format!("{SERVER_UNIT} serves"))),
+            false => Err(stop(
+                "start-failed",
+                format!("{SERVER_UNIT} does not answer"),
+            )),
+        }
+    }
+
+    /// A container that was started before the mount has the boot disk's directory (B02).
+    fn disk_in_container(&self) -> Result<(), Stop> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let mounted = settings.stack.overlays.contains(&Overlay::HostMount);
+        if settings.machine.data_device.is_none() || !mounted {
+            return Ok(());
+        }
+        let known = Sentinel::read(host, &settings.data_dir).map_err(|why| host_error(&why))?;
+        let containers = compose::containers(host, &settings.dir, SERVICE)
+            .map_err(|missing| stop("host-error", missing.into_clause()))?;
+        for container in containers {
+            let seen = std::path::PathBuf::from(format!("/proc/{}/root/data", container.pid));
+            let seen = Sentinel::read(host, &seen).map_err(|why| host_error(&why))?;
+            if seen != known {
+                let why = format!(
+                    "the container of {SERVICE} does not see the disk at {}: it was started before it was mounted",
+                    settings.data_dir.display()
+                );
+                let hint = "docker compose up --detach --force-recreate app, after a look at what it wrote elsewhere";
+                return Err(stop("disk-not-in-container", why).hint(hint));
+            }
+        }
+        Ok(())
+    }
+
+    /// The server seeds the one address that may bootstrap; here it is only said who that is.
+    fn admin(&mut self) -> Result<Done, Stop> {
+        let email = &self.deployment.settings.server.seed_admin_email;
+        Ok(match email {
+            Some(email) => Done::Unchanged(format!(
+                "{email} may bootstrap, or signs in by `agnesd sign-in-link {email}` on this host"
+            )),
+            None => Done::Skipped("SEED_ADMIN_EMAIL is not set".to_owned()),
+        })
+    }
+}
+
+fn of_first(failed: upgrade::FirstFailed) -> Stop {
+    stop(failed.reason, failed.why)
+}

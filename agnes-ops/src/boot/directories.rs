@@ -1,0 +1,165 @@
+//! The directories of a deployment: one list of path, owner and mode.
+//!
+//! Always true: what stands on the list is made and set right, and nothing below it is touched (B05); no group has a right to any; a link, or a
+//! directory on another disk than it should be on, is refused.
+//!
+//! Does not: make what commands make for themselves (certificates, secrets, snapshots).
+
+use std::path::PathBuf;
+
+use agnes_config::{FileOwner, Overlay, Runtime, Settings};
+use anyhow::{Context as _, Result};
+
+use crate::host::Host;
+
+const ROOT: FileOwner = FileOwner { uid: 0, gid: 0 };
+
+/// One directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Whose it is.
+    pub owner: FileOwner,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Whether it has to be on the data disk, where one is declared.
+    pub on_data_disk: bool,
+}
+
+/// The list; `server` is whom the server runs as.
+pub fn manifest(settings: &Settings, server: FileOwner) -> Vec<Directory> {
+    let of = |path: PathBuf, owner, mode, on_data_disk| Directory {
+        path,
+        owner,
+        mode,
+        on_data_disk,
+    };
+    let state = &settings.state_dir;
+    // the server reads agnes.toml there, where it is no container that has a copy
+    let dir_mode = match settings.runtime {
+        Runtime::Process => 0o705,
+        Runtime::Compose => 0o700,
+    };
+    let mut list = vec![of(settings.dir.clone(), ROOT, dir_mode, false)];
+    let data_is_here = settings.runtime == Runtime::Process
+        || settings.stack.overlays.contains(&Overlay::HostMount);
+    // without host-mount the data is in a volume of Docker's, and only what this program keeps is here
+    let owner = if data_is_here { server } else { ROOT };
+    list.push(of(settings.data_dir.clone(), owner, 0o700, true));
+    if state != &settings.data_dir {
+        list.push(of(state.clone(), owner, 0o700, true));
+    }
+    list.push(of(state.join("ops"), ROOT, 0o700, true));
+    list
+}
+
+/// Makes them so; what was changed.
+///
+/// # Errors
+/// The directory that cannot be made so; those before it are.
+pub fn converge(host: &Host, settings: &Settings, list: &[Directory]) -> Result<Vec<String>> {
+    let mut changed = Vec::new();
+    for directory in list {
+        let path = &directory.path;
+        let named = || {
+            format!(
+                "{}: the directories before it are as they should be",
+                path.display()
+            )
+        };
+        if let Some(above) = path.parent() {
+            host.make_dir(above).with_context(named)?;
+        }
+        let owner = Some(directory.owner);
+        if host
+            .make_dir_as(path, directory.mode, owner)
+            .with_context(named)?
+        {
+            changed.push(format!(
+                "{} {}:{} {:04o}",
+                path.display(),
+                directory.owner.uid,
+                directory.owner.gid,
+                directory.mode
+            ));
+        }
+        if let (true, Some(device)) = (directory.on_data_disk, &settings.machine.data_device) {
+            let is_on = host.is_on(path, device).with_context(named)?;
+            anyhow::ensure!(is_on, "{}: is not on {}", path.display(), device.display());
+        }
+    }
+    Ok(changed)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests write and read files themselves"
+)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::host::Checkpoints;
+
+    fn settings(dir: &std::path::Path, more: &str) -> Settings {
+        std::fs::write(
+            dir.join("agnes.toml"),
+            format!("data_dir = \"data\"\n{more}"),
+        )
+        .unwrap();
+        agnes_config::load(dir, [], &[]).settings.unwrap()
+    }
+
+    fn own() -> FileOwner {
+        FileOwner {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+        }
+    }
+
+    #[test]
+    fn no_group_has_a_right_to_any() {
+        let dir = tempfile::tempdir().unwrap();
+        for runtime in ["compose", "process"] {
+            let settings = settings(dir.path(), &format!("runtime = \"{runtime}\""));
+            let list = manifest(&settings, FileOwner { uid: 999, gid: 999 });
+            assert!(list.len() >= 4);
+            assert!(list.iter().all(|one| one.mode & 0o7070 == 0), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn b05_nothing_below_the_list_is_touched_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path(), "");
+        let mut list = manifest(&settings, own());
+        for one in &mut list {
+            one.owner = own();
+        }
+        let host = Host::new(Checkpoints::default());
+        std::fs::create_dir_all(settings.state_dir.join("deep")).unwrap();
+        let live = settings.state_dir.join("system.duckdb");
+        std::fs::write(&live, "live").unwrap();
+        for path in [&live, &settings.state_dir.join("deep")] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o751)).unwrap();
+        }
+        assert!(!converge(&host, &settings, &list).unwrap().is_empty());
+        assert_eq!(
+            converge(&host, &settings, &list).unwrap(),
+            Vec::<String>::new()
+        );
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(mode(&live), 0o751);
+        assert_eq!(mode(&settings.state_dir.join("deep")), 0o751);
+        assert_eq!(mode(&settings.state_dir), 0o700);
+
+        std::fs::remove_dir(settings.state_dir.join("ops")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), settings.state_dir.join("ops")).unwrap();
+        let before = mode(elsewhere.path());
+        assert!(converge(&host, &settings, &list).is_err());
+        assert_eq!(mode(elsewhere.path()), before);
+    }
+}

@@ -1,0 +1,138 @@
+//! The data disk: is it the one that was declared, and is it there?
+//!
+//! Always true: reads only; a disk counts when the directories are on the declared device and its sentinel is the one that this host knows (B02).
+//!
+//! Does not: format or mount (`boot` does), or look at a disk that is not mounted.
+
+use std::path::{Path, PathBuf};
+
+use agnes_config::Settings;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Entry, Host};
+use crate::state_file;
+
+/// On the data disk: which disk this is.
+const SENTINEL: &str = ".agnes-disk.json";
+/// On the boot disk, in the deployment's directory: what this host knows of itself.
+const HOST_RECORD: &str = ".host.json";
+
+/// Which disk this is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sentinel {
+    /// 32 hexadecimal digits, made once.
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub made_at: String,
+}
+
+impl Sentinel {
+    /// Where it is, below the disk's mount point.
+    pub fn path(mount_point: &Path) -> PathBuf {
+        mount_point.join(SENTINEL)
+    }
+
+    /// The one of a disk; `None`: it has none.
+    ///
+    /// # Errors
+    /// When it is there and not understood.
+    pub fn read(host: &Host, mount_point: &Path) -> Result<Option<Self>> {
+        state_file::read(host, &Self::path(mount_point))
+    }
+}
+
+/// What this host knows of itself; it is on the boot disk, so that a data disk that was swapped is told from the one that was here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// The data disk's sentinel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// A format that has begun and is not known to have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formatting: Option<Formatting>,
+    /// SHA-256 of each file and value as `boot` last wrote it: `agnes.toml`, and `.env/<KEY>`.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub seeded: std::collections::BTreeMap<String, String>,
+}
+
+/// A device that was proven blank, and what is being made on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formatting {
+    /// `host.data_device`.
+    pub device: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The file system's, chosen before it was made.
+    pub uuid: String,
+}
+
+impl HostRecord {
+    /// Reads it; one that is not there says nothing.
+    ///
+    /// # Errors
+    /// When it is there and not understood.
+    pub fn read(host: &Host, dir: &Path) -> Result<Self> {
+        Ok(state_file::read(host, &dir.join(HOST_RECORD))?.unwrap_or_default())
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, host: &Host, dir: &Path) -> Result<()> {
+        state_file::write(host, &dir.join(HOST_RECORD), self)
+    }
+}
+
+/// Whether the data is where it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// No device is declared: that is not looked at.
+    NotDeclared,
+    /// It is.
+    Proven,
+    /// It is not, or that cannot be seen: why.
+    NotProven(String),
+}
+
+/// Looks.
+pub fn look(host: &Host, settings: &Settings) -> State {
+    let Some(device) = &settings.machine.data_device else {
+        return State::NotDeclared;
+    };
+    match prove(host, settings, device) {
+        Ok(()) => State::Proven,
+        Err(why) => State::NotProven(format!("host.data_device {}: {why:#}", device.display())),
+    }
+}
+
+fn prove(host: &Host, settings: &Settings, device: &Path) -> Result<()> {
+    for directory in [&settings.data_dir, &settings.state_dir] {
+        // the state's directory may not have been made yet: it will be on the data's disk
+        if directory != &settings.data_dir && is_absent_below(host, directory, &settings.data_dir) {
+            continue;
+        }
+        let is_on = host.is_on(directory, device);
+        anyhow::ensure!(
+            is_on.with_context(|| format!("{}: look at", directory.display()))?,
+            "{} is not on it",
+            directory.display()
+        );
+    }
+    let known = HostRecord::read(host, &settings.dir)?.disk;
+    let there = Sentinel::read(host, &settings.data_dir)?;
+    match (known, there) {
+        // a host that boot never ran on has neither
+        (None, _) => Ok(()),
+        (Some(known), Some(there)) if known == there.id => Ok(()),
+        (Some(known), there) => anyhow::bail!(
+            "another disk than before: this host knows the one with {known}, and this one has {}",
+            there.map_or("no sentinel".to_owned(), |there| there.id)
+        ),
+    }
+}
+
+fn is_absent_below(host: &Host, directory: &Path, above: &Path) -> bool {
+    directory.starts_with(above) && matches!(host.entry(directory), Ok(Entry::Absent))
+}
