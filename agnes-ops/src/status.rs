@@ -5,16 +5,16 @@
 //!
 //! Does not: repair.
 
+mod server;
+
 use agnes_config::{Runtime, Settings};
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::alerts::Alert;
 use crate::deployment::Deployment;
-use crate::host::Host;
 use crate::outcome::{Exit, Outcome, Report};
 use crate::tls::{self, Finding, Survey};
-use crate::up;
 
 /// Looks at the deployment.
 ///
@@ -23,7 +23,7 @@ use crate::up;
 pub fn status(deployment: Deployment<'_>, last_rotation: Option<&Value>) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     let mut survey = tls::survey(deployment);
-    let service = service(host, settings, &mut survey.findings)?;
+    let service = server::look(host, settings, &mut survey.findings)?;
     let failed = last_failure(last_rotation);
     if let Some((reason, message, _)) = failed {
         let message = format!("{reason}: {message}");
@@ -101,24 +101,6 @@ pub fn alerts(screen: &Report) -> Vec<Alert> {
         .collect()
 }
 
-fn service(host: &Host, settings: &Settings, findings: &mut Vec<Finding>) -> Result<String> {
-    if settings.runtime == Runtime::Compose {
-        return Ok("run by docker compose".into());
-    }
-    if let Some(server) = up::server(host, settings)? {
-        return Ok(format!(
-            "agnesd (pid {}) on {}",
-            server.pid(),
-            up::url(settings)
-        ));
-    }
-    findings.push(Finding {
-        id: "service-down".into(),
-        message: "agnesd is not running".into(),
-    });
-    Ok("agnesd is not running".into())
-}
-
 fn source(settings: &Settings, last_rotation: Option<&Value>) -> String {
     let Some(url) = &settings.tls.fullchain_url else {
         return "TLS_FULLCHAIN_URL is not set: nothing is fetched".into();
@@ -149,13 +131,10 @@ fn last_failure(record: Option<&Value>) -> Option<(&str, &str, Option<&str>)> {
 fn next_step(settings: &Settings, survey: &Survey, hint: Option<&str>) -> String {
     let found = |id: &str| survey.findings.iter().any(|finding| finding.id == id);
     let dir = settings.dir.display();
-    if found("service-down") {
-        format!("agnes-ops -C {dir} up")
-    } else if found("interrupted")
-        || found("pair-broken")
-        || found("no-certificate")
-        || found("layout")
-    {
+    if let Some(next) = server::next_step(settings, &found) {
+        return next;
+    }
+    if found("interrupted") || found("pair-broken") || found("no-certificate") || found("layout") {
         match (settings.tls.fullchain_url.is_some(), settings.runtime) {
             (true, _) => format!("agnes-ops -C {dir} tls rotate"),
             (false, Runtime::Process) => format!("agnes-ops -C {dir} up"),

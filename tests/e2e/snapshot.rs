@@ -4,6 +4,7 @@ mod bench;
 mod damage;
 mod faults;
 mod host;
+mod odd;
 mod remote;
 pub(crate) mod restore;
 mod sealed;

@@ -244,6 +244,21 @@ async fn get_pieces(
     take: &mut dyn FnMut(&[u8]) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     let path = Path::from(full);
+    let at_disk = disk.path_to_filesystem(&path).map_err(|e| refused(&e))?;
+    // what is no file of its own is not opened: a fifo would be waited for, a link leads elsewhere
+    match std::fs::symlink_metadata(&at_disk) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => {
+            return Err(Refusal::new(
+                Reason::Malformed,
+                format!("{full}: is no regular file"),
+            ));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Refusal::new(Reason::NotPublished, "not found"));
+        }
+        Err(error) => return Err(Refusal::new(Reason::Malformed, format!("{full}: {error}"))),
+    }
     let size = disk.head(&path).await.map_err(|e| refused(&e))?.size;
     let mut at = 0;
     while at < size {

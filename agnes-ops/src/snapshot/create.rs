@@ -30,6 +30,9 @@ use crate::served::{ControlSocket, NoAnswer};
 /// How long a snapshot that the server is making for somebody else is waited for.
 const BUSY: Duration = Duration::from_secs(120);
 
+/// The snapshot is there, and it could not be written down that it is proven.
+const NOT_NOTED: &str = "not-noted";
+
 /// A snapshot that was made.
 #[derive(Debug)]
 pub struct Made {
@@ -102,7 +105,11 @@ pub fn create(
     let made = match make(deployment, surroundings, reason) {
         Ok(made) => made,
         Err(Failed { reason, why }) => {
-            let message = format!("{why}; no snapshot was made");
+            let left = match reason {
+                NOT_NOTED => "",
+                _ => "; no snapshot was made",
+            };
+            let message = format!("{why}{left}");
             return Ok(Report::refused(Exit::Failed, Refusal::new(reason, message)));
         }
     };
@@ -179,7 +186,10 @@ pub fn make(
     let path = directory(settings).join(&id);
     host.move_file(&making, &path)
         .map_err(anyhow::Error::from)?;
-    note(deployment, &manifest)?;
+    note(deployment, &manifest).map_err(|why| {
+        let what = "it was made, and counts as not proven until `snapshot verify`";
+        failed(NOT_NOTED, format!("{}: {what}: {why:#}", path.display()))
+    })?;
     Ok(Made { manifest, path })
 }
 
@@ -261,6 +271,7 @@ pub fn keep(
 /// What killed runs left half made or half removed.
 pub(super) fn sweep(deployment: Deployment<'_>) -> Result<()> {
     let Deployment { host, settings, .. } = deployment;
+    room::sweep(deployment)?;
     let directory = directory(settings);
     let names = host.list(&directory);
     for name in names.with_context(|| format!("{}: list", directory.display()))? {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::manifest::{MANIFEST, Manifest, made_at};
+use super::manifest::{MANIFEST, Manifest, Unusable, made_at};
 use super::proven::{Ledger, Standing};
 use super::verify::is_regular;
 use super::{directory, names};
@@ -26,15 +26,18 @@ pub struct Listed {
     pub id: String,
     /// What it says of itself.
     pub manifest: Option<Manifest>,
+    /// Why that is not known; `None`: it is.
+    pub unusable: Option<Unusable>,
     /// How it stands.
     pub standing: Standing,
 }
 
 impl Listed {
     /// What orders them by when they were made.
-    fn age(&self) -> (Option<OffsetDateTime>, String) {
+    fn age(&self) -> (Option<OffsetDateTime>, Option<OffsetDateTime>, String) {
+        // the name first: what a manifest says is looked at by `verify`
         let told = self.manifest.as_ref().map(|manifest| manifest.created_at);
-        (told.or_else(|| made_at(&self.id)), self.id.clone())
+        (made_at(&self.id).or(told), told, self.id.clone())
     }
 }
 
@@ -48,8 +51,10 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
     let mut found = Vec::new();
     for id in names(deployment)? {
         let path = directory(settings).join(&id);
-        let manifest = Manifest::read(host, &path)?;
-        let manifest = manifest.ok();
+        let (manifest, unusable) = match Manifest::read(host, &path)? {
+            Ok(manifest) => (Some(manifest), None),
+            Err(why) => (None, Some(why)),
+        };
         let sum = match &manifest {
             Some(_) => Some(host.sha256(&path.join(MANIFEST))?),
             None => None,
@@ -64,6 +69,7 @@ pub fn listed(deployment: Deployment<'_>) -> Result<Vec<Listed>> {
             standing,
             id,
             manifest,
+            unusable,
         });
     }
     // two of one second are told apart by more than their names
@@ -121,7 +127,13 @@ fn line(one: &Listed, now: OffsetDateTime) -> String {
         Standing::Unknown => "not proven".to_owned(),
     };
     match &one.manifest {
-        None => format!("{}  {standing}: it has no manifest", one.id),
+        None => {
+            let why = match &one.unusable {
+                Some(Unusable::Unreadable(why)) => format!("{MANIFEST}: {why}"),
+                Some(Unusable::Missing) | None => "it has no manifest".to_owned(),
+            };
+            format!("{}  {standing}: {why}", one.id)
+        }
         Some(manifest) => format!(
             "{}  {standing}  {} bytes, {} h old, schema {}",
             one.id,

@@ -10,12 +10,13 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::database::Table;
-use crate::host::Host;
+use crate::host::{Entry, Host};
+use crate::outcome::one_line;
 
 /// Its name in a snapshot.
 pub const MANIFEST: &str = "manifest.json";
@@ -84,22 +85,47 @@ impl Manifest {
     /// When the host refuses.
     pub fn read(host: &Host, directory: &Path) -> Result<Result<Self, Unusable>> {
         let path = directory.join(MANIFEST);
-        let Some(bytes) = host.read(&path)? else {
+        let named = || format!("{}: read", path.display());
+        match host.entry(&path).with_context(named)? {
+            Entry::Absent => return Ok(Err(Unusable::Missing)),
+            Entry::File { .. } => {}
+            _ => return Ok(Err(Unusable::Unreadable("is no regular file".to_owned()))),
+        }
+        let Some(bytes) = host.read(&path).with_context(named)? else {
             return Ok(Err(Unusable::Missing));
         };
-        Ok(match serde_json::from_slice::<Self>(&bytes) {
-            Ok(found) if found.manifest_version > VERSION => Err(Unusable::Unreadable(format!(
+        Ok(Self::parse(&bytes).map_err(Unusable::Unreadable))
+    }
+
+    /// That of these bytes.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(found) if found.manifest_version != VERSION => Err(format!(
                 "its fields are of version {}, this program knows {VERSION}",
                 found.manifest_version
-            ))),
+            )),
             Ok(found) => Ok(found),
-            Err(why) => Err(Unusable::Unreadable(why.to_string())),
+            Err(why) => Err(one_line(&why.to_string())),
+        }
+    }
+
+    /// Whether it was made when its directory's name says, which retention goes by: a copy waits for another one before it for
+    /// minutes at most.
+    pub fn is_of_the_time_of(&self, name: &str) -> bool {
+        made_at(name).is_none_or(|named| {
+            let after = self.created_at - named;
+            (Duration::seconds(-2)..Duration::hours(1)).contains(&after)
         })
     }
 
     /// All bytes of the snapshot but the manifest's.
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.size).sum()
+        let sizes = self.files.values().map(|file| file.size);
+        // a manifest may say anything
+        sizes.fold(0, u64::saturating_add)
     }
 }
 

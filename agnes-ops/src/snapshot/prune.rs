@@ -1,6 +1,6 @@
 //! `snapshot prune`: what retention lets go, goes.
 //!
-//! Always true: a snapshot that goes loses its name first, so that half of one is never taken for a snapshot; directories that are
+//! Always true: nothing goes before the newest proven one was read whole; a snapshot that goes loses its name first, so that half of one is never taken for a snapshot; directories that are
 //! not named as ours are left alone.
 //!
 //! Does not: decide (`retention` does).
@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::create::sweep;
 use super::list::listed;
-use super::manifest::made_at;
-use super::proven::Ledger;
+use super::manifest::{MANIFEST, Manifest, made_at};
+use super::proven::{Ledger, Standing};
 use super::retention::{Aged, Rule, surplus};
 use super::{REMOVING, directory};
 use crate::deployment::Deployment;
@@ -30,22 +30,14 @@ pub fn prune(deployment: Deployment<'_>, dry_run: bool) -> Result<Report> {
     if !dry_run {
         sweep(deployment)?;
     }
-    let all: Vec<Aged> = listed(deployment)?
-        .into_iter()
-        .filter_map(|one| {
-            let at = match &one.manifest {
-                Some(manifest) => manifest.created_at,
-                None => made_at(&one.id)?,
-            };
-            made_at(&one.id)?;
-            Some(Aged {
-                id: one.id,
-                at,
-                standing: one.standing,
-            })
-        })
-        .collect();
-    let gone = surplus(&all, rule, host.now());
+    let (all, gone) = loop {
+        let all = aged(deployment)?;
+        let gone = surplus(&all, rule, host.now());
+        if dry_run || gone.is_empty() || newest_is_whole(deployment, &all)? {
+            break (all, gone);
+        }
+        // that one is known as damaged now: what it would have stood for is looked at again
+    };
     if dry_run {
         let text = match gone.is_empty() {
             true => "nothing to remove".to_owned(),
@@ -84,6 +76,50 @@ pub fn prune(deployment: Deployment<'_>, dry_run: bool) -> Result<Report> {
         .detail("kept", kept);
     report.steps = steps.into_vec();
     Ok(report)
+}
+
+/// Those that are named as ours; their age is that of their names, for a manifest may say anything.
+fn aged(deployment: Deployment<'_>) -> Result<Vec<Aged>> {
+    let all = listed(deployment)?.into_iter();
+    let named = all.filter_map(|one| {
+        Some(Aged {
+            at: made_at(&one.id)?,
+            id: one.id,
+            standing: one.standing,
+        })
+    });
+    Ok(named.collect())
+}
+
+/// Whether the newest proven one, in whose place others go, has every byte that its manifest says; else it is noted as damaged.
+fn newest_is_whole(deployment: Deployment<'_>, all: &[Aged]) -> Result<bool> {
+    let Deployment { host, settings, .. } = deployment;
+    let proven = all
+        .iter()
+        .filter(|one| matches!(one.standing, Standing::Proven(_)));
+    let Some(newest) = proven.max_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id))) else {
+        return Ok(true);
+    };
+    let path = directory(settings).join(&newest.id);
+    if let Ok(manifest) = Manifest::read(host, &path)? {
+        let mut whole = true;
+        for (name, wanted) in &manifest.files {
+            let sum = host.sha256(&path.join(name));
+            whole = whole && sum.is_ok_and(|sum| sum == wanted.sha256);
+        }
+        if whole {
+            return Ok(true);
+        }
+    }
+    tracing::warn!(
+        "{}: is not what it was; agnes-ops snapshot verify says more",
+        newest.id
+    );
+    let sum = host.sha256(&path.join(MANIFEST))?;
+    let mut ledger = Ledger::read(host, settings)?;
+    ledger.note(&newest.id, &sum, None, "prune");
+    ledger.write(host, settings)?;
+    Ok(false)
 }
 
 /// What restores have put aside and could not keep as a snapshot.

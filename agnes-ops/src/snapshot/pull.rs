@@ -19,7 +19,7 @@ use super::verify::examine;
 use super::{PULLING, Surroundings, directory, directory_of};
 use crate::deployment::Deployment;
 use crate::fetch::{Failure, Objects};
-use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Steps, one_line};
 use crate::progress::Progress;
 
 /// The longest manifest that is read, in bytes.
@@ -44,7 +44,10 @@ pub fn pull(
     let failed = |failure: Failure| {
         let mut refusal = Refusal::new(
             failure.reason.as_str(),
-            format!("pull from {}: {}", failure.url, failure.message),
+            format!(
+                "pull from {}: {}; nothing was pulled",
+                failure.url, failure.message
+            ),
         );
         refusal.hint = failure.hint;
         refused(refusal)
@@ -67,7 +70,8 @@ pub fn pull(
         return already(deployment, &path, &id, &bytes);
     }
     if let Err(why) = enough(host, &directory(settings), 1, manifest.bytes())? {
-        return Ok(refused(Refusal::new("no-room", why)));
+        let message = format!("{why}; nothing was pulled");
+        return Ok(refused(Refusal::new("no-room", message)));
     }
     let mut steps = Steps::begin(host.instant());
     let pulling = directory(settings).join(format!("{id}{PULLING}"));
@@ -153,20 +157,20 @@ fn chosen(objects: &Objects<'_>, id: Option<&str>) -> Result<Result<Found, Refus
             // of a push that was not finished
             continue;
         }
-        return Ok(match serde_json::from_slice::<Manifest>(&bytes) {
-            Ok(manifest) if manifest.id == name => Ok((manifest, bytes)),
-            Ok(manifest) => Err(Refusal::new(
+        let refusal = match Manifest::parse(&bytes) {
+            Ok(manifest) if manifest.id == name => return Ok(Ok((manifest, bytes))),
+            Ok(manifest) => Refusal::new(
                 "id-differs",
-                format!(
-                    "{name}: its manifest is that of {}; nothing was pulled",
-                    manifest.id
-                ),
-            )),
-            Err(why) => Err(Refusal::new(
-                "manifest-unreadable",
-                format!("{name}: {MANIFEST}: {why}; nothing was pulled"),
-            )),
-        });
+                format!("{name}: its manifest is that of {}", manifest.id),
+            ),
+            Err(why) => Refusal::new("manifest-unreadable", format!("{name}: {MANIFEST}: {why}")),
+        };
+        if id.is_some() {
+            let message = format!("{}; nothing was pulled", refusal.message);
+            return Ok(Err(Refusal { message, ..refusal }));
+        }
+        // an older one that is whole is worth more than a newer one that is not
+        tracing::warn!("{}: passed over", one_line(&refusal.message));
     }
     let message = match id {
         Some(id) => format!("{id}: there is no such snapshot there; nothing was pulled"),
@@ -231,11 +235,16 @@ fn files(
         let same = super::hex(context.finish().as_ref()) == wanted.sha256;
         let (reason, what) = match size {
             None => ("file-missing", "is missing there"),
-            Some(size) if size != wanted.size => ("file-size", "has another size there"),
-            Some(_) if !same => ("file-sha256", "has other bytes there"),
+            Some(size) if size != wanted.size => {
+                ("file-size", "has another size there than the manifest says")
+            }
+            Some(_) if !same => (
+                "file-sha256",
+                "has other bytes there than the manifest says",
+            ),
             Some(_) => continue,
         };
-        let message = format!("{object}: {what} than the manifest says; nothing was pulled");
+        let message = format!("{object}: {what}; nothing was pulled");
         return Ok(Err(Refusal::new(reason, message)));
     }
     host.install(&pulling.join(MANIFEST), bytes, 0o600, None)

@@ -107,9 +107,18 @@ pub fn restore(
             Err(refusal) => return Ok(refused(refusal)),
         },
     };
-    if let Err(why) = enough(host, &settings.state_dir, 3, manifest.bytes())? {
-        let message = format!("{why}; nothing was touched");
-        return Ok(refused(Refusal::new("no-room", message)));
+    // what is there now becomes a snapshot, which may be another disk's
+    let live = host
+        .size(&settings.state_dir.join(FILE))?
+        .unwrap_or_default();
+    for (place, copies, bytes) in [
+        (&settings.state_dir, 3, manifest.bytes()),
+        (&directory(settings), 1, live),
+    ] {
+        if let Err(why) = enough(host, place, copies, bytes)? {
+            let message = format!("{why}; nothing was touched");
+            return Ok(refused(Refusal::new("no-room", message)));
+        }
     }
     let ran = options.hands.service.runs()?;
     let loss = loss::survey(deployment, surroundings, &manifest)?;
@@ -279,7 +288,7 @@ fn end(mut work: Restore<'_>, stopped: Result<(), Stopped>) -> Report {
         Err(why) if work.transaction.phase == Phase::Proven => {
             let aside = work.transaction.replaced(work.deployment.settings);
             let message = format!(
-                "{snapshot} is restored and proven, and what was there is in {}; tidying up: {}; the next snapshot restore goes on",
+                "{snapshot} is restored and proven, and what was there is in {}; tidying up: {}; as soon as that can be mended, the next snapshot command does it",
                 aside.display(),
                 why.why
             );
@@ -351,6 +360,15 @@ fn with_loss(report: Report, manifest: &Manifest, loss: &Loss) -> Report {
 pub fn open_id(deployment: Deployment<'_>) -> Result<Option<String>> {
     let open = journal(deployment.settings).read::<Transaction>(deployment.host)?;
     Ok(open.map(|open| open.id))
+}
+
+/// The name of the room that it works in.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn open_room(deployment: Deployment<'_>) -> Result<Option<String>> {
+    let open = journal(deployment.settings).read::<Transaction>(deployment.host)?;
+    Ok(open.map(|open| open.room()))
 }
 
 /// How old a snapshot is.

@@ -29,8 +29,25 @@ pub fn scratch(settings: &Settings) -> PathBuf {
     settings.state_dir.join("ops/scratch")
 }
 
+/// Removes what killed runs left; the room of a restore that is open stays.
+///
+/// # Errors
+/// What the file system says.
+pub fn sweep(deployment: Deployment<'_>) -> Result<()> {
+    let Deployment { host, settings, .. } = deployment;
+    let kept = super::restore::open_room(deployment)?;
+    let parent = scratch(settings);
+    let names = host.list(&parent);
+    for name in names.with_context(|| format!("{}: list", parent.display()))? {
+        if kept.as_ref() != Some(&name) {
+            host.remove_tree(&parent.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 impl<'a> Room<'a> {
-    /// An empty one for `owner`; those of killed runs go first.
+    /// An empty one for `owner`.
     ///
     /// # Errors
     /// What the file system says.

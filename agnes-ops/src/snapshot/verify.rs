@@ -15,12 +15,12 @@ use serde_json::json;
 use super::compare::differences;
 use super::manifest::{MANIFEST, Manifest, Unusable};
 use super::proven::{Ledger, Standing};
-use super::room::{Room, enough};
+use super::room::{Room, enough, sweep as sweep_rooms};
 use super::{Surroundings, directory, directory_of, names};
 use crate::database::{FILE, Figures, Migrated, Reader};
 use crate::deployment::Deployment;
 use crate::host::{Entry, Host};
-use crate::outcome::{Exit, Outcome, Refusal, Report};
+use crate::outcome::{Exit, Outcome, Refusal, Report, one_line};
 
 /// Which snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,7 @@ pub fn verify(
             Refusal::new("no-snapshot", message),
         ));
     }
+    sweep_rooms(deployment)?;
     let mut findings = Vec::new();
     let mut lines = Vec::new();
     let mut looked_at = Vec::new();
@@ -154,14 +155,20 @@ pub fn examine(
     let mut sum = String::new();
     if let Some(manifest) = &manifest {
         sum = host.sha256(&path.join(MANIFEST)).context("the manifest")?;
-        let known = ledger.snapshots.get(id);
-        if known.is_some_and(|known| known.manifest_sha256 != sum) {
+        if ledger
+            .proven_manifest(id)
+            .is_some_and(|proven| proven != sum)
+        {
             let what = "its manifest is not the one that was proven before";
             found.add("manifest-differs", what.to_owned());
         }
         if manifest.id != id {
             let what = format!("its manifest is that of {}", manifest.id);
             found.add("id-differs", what);
+        }
+        if !manifest.is_of_the_time_of(id) {
+            let what = "its manifest says another time than its name";
+            found.add("time-differs", what.to_owned());
         }
         found.files(host, &path, manifest)?;
     }
@@ -206,7 +213,8 @@ impl<'a> Found<'a> {
         self.findings.push(Finding {
             snapshot: self.id.to_owned(),
             reason,
-            message,
+            // it may repeat what a manifest says
+            message: one_line(&message),
         });
     }
 

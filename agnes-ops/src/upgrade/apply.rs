@@ -80,39 +80,22 @@ pub fn apply(
         waits: None,
     } = &decision
     else {
-        let mut report = nothing_begun(&seen, &decision);
-        let may_have_drifted = matches!(decision, Decision::Unchanged(_)) && seen.app == App::Runs;
-        if !may_have_drifted && !options.dry_run {
-            waiting::forget(host, settings);
+        let report = nothing_begun(&seen, &decision);
+        if matches!(decision, Decision::Unchanged(_)) && seen.app == App::Runs {
+            return stays(deployment, surroundings, options, &seen, report);
         }
-        if may_have_drifted {
-            let engine = Engine::of(surroundings.docker_host)?;
-            report = drift(deployment, &engine, options, &seen, report)?;
-            if options.dry_run || report.refusal.is_some() {
-                return Ok(report);
-            }
-            let removed = prune::prune(deployment, &engine)?;
-            if removed > 0 {
-                report.outcome = Outcome::Changed;
-                report.text = format!("{}; {removed} older images removed", report.text);
-            }
+        if !options.dry_run {
+            waiting::forget(host, settings);
         }
         return Ok(report);
     };
     let ledger = Ledger::read(host, settings)?;
     if let Some(bad) = ledger.entry(to).filter(|_| options.to.is_none()) {
-        let text = format!(
-            "{} is {}, which is not tried again: {}; agnes-ops upgrade forgive {to}",
-            seen.reference,
-            to.short(),
-            bad.why
-        );
+        let text = format!("{}: {}", seen.reference, bad.not_tried_again());
         let report = Report::ok(Outcome::Unchanged, text).detail("ledger", json!(ledger.bad));
-        return Ok(described(
-            report.detail("reason", "in-ledger"),
-            &seen,
-            &decision,
-        ));
+        let report = described(report.detail("reason", "in-ledger"), &seen, &decision);
+        // it is the version that runs whose files and services have to be as they should
+        return stays(deployment, surroundings, options, &seen, report);
     }
     if options.dry_run {
         let from = from.as_ref().map_or("what runs", Digest::short);
@@ -129,6 +112,27 @@ pub fn apply(
         ..new(deployment, old, release(&seen, to))
     };
     begin(deployment, options, engine, transaction)
+}
+
+/// The version that runs stays: its files and services are put right, and images that nobody needs any more go.
+fn stays(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+    options: &Options<'_>,
+    seen: &Seen,
+    report: Report,
+) -> Result<Report> {
+    let engine = Engine::of(surroundings.docker_host)?;
+    let mut report = drift(deployment, &engine, options, seen, report)?;
+    if options.dry_run || report.refusal.is_some() {
+        return Ok(report);
+    }
+    let removed = prune::prune(deployment, &engine)?;
+    if removed > 0 {
+        report.outcome = Outcome::Changed;
+        report.text = format!("{}; {removed} older images removed", report.text);
+    }
+    Ok(report)
 }
 
 /// Files and services are a person's turn when upgrades are, and wait for a hold as upgrades do; a window is for versions.

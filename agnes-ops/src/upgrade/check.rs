@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::applied::{Applied, Drift};
+use super::ledger::Ledger;
 use super::plan::{App, Decision, Seen, Waits, decide};
 use super::{SERVICE, Surroundings, observe};
 use crate::deployment::Deployment;
@@ -36,9 +37,27 @@ pub fn check(
     let seen = observe::look(deployment, surroundings, None)?;
     let decision = decide(&seen);
     let report = described(said(&seen, &decision), &seen, &decision);
+    let report = known_as_bad(deployment, report, &decision)?;
     let report = findings(report, &seen);
     let drift = drift(deployment, surroundings, lookup)?;
     Ok(with_drift(report, &drift))
+}
+
+/// A version that failed before is no work: a tick leaves it alone.
+fn known_as_bad(
+    deployment: Deployment<'_>,
+    mut report: Report,
+    decision: &Decision,
+) -> Result<Report> {
+    let ledger = Ledger::read(deployment.host, deployment.settings)?;
+    if let Decision::Upgrade { to, .. } = decision
+        && let Some(bad) = ledger.entry(to)
+    {
+        report.exit = Exit::Ok;
+        report.text = bad.not_tried_again();
+        report = report.detail("reason", "in-ledger");
+    }
+    Ok(report.detail("ledger", json!(ledger.bad)))
 }
 
 fn drift(

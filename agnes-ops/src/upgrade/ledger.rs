@@ -44,6 +44,18 @@ pub struct Bad {
     pub at: OffsetDateTime,
 }
 
+impl Bad {
+    /// That it is left alone, and how that is undone.
+    pub fn not_tried_again(&self) -> String {
+        format!(
+            "{} is not tried again: {}; agnes-ops upgrade forgive {}",
+            self.digest.short(),
+            self.why,
+            self.digest
+        )
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {

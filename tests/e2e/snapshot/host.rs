@@ -77,12 +77,22 @@ impl Host {
 
     /// What the server says of itself.
     pub(super) fn state(&self) -> Value {
-        let client = reqwest::Client::builder()
-            .unix_socket(self.deployment.dir().join("data/run/agnesd.sock"))
-            .build()
-            .unwrap();
-        let request = client.get("http://localhost/v1/state");
+        let request = self.socket().get("http://localhost/v1/state");
         wait(async { request.send().await.unwrap().json().await.unwrap() })
+    }
+
+    /// Somebody holds writes.
+    pub(super) fn hold(&self) {
+        let hold = json!({"id": "somebody's"});
+        let request = self.socket().post("http://localhost/v1/writes/hold");
+        let status = wait(async { request.json(&hold).send().await.unwrap().status() });
+        assert!(status.is_success(), "{status}");
+    }
+
+    fn socket(&self) -> reqwest::Client {
+        let socket = self.deployment.dir().join("data/run/agnesd.sock");
+        let client = reqwest::Client::builder().unix_socket(socket).build();
+        client.unwrap()
     }
 
     /// How many users the server has: one, the scheduler's, until [`Host::write`].

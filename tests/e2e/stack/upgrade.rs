@@ -86,6 +86,16 @@ fn u08_a_version_that_crashes_is_taken_back_once_and_not_tried_again() {
         assert_eq!(again.detail("reason"), "in-ledger");
     }
     assert_eq!(app, host.stack.project.container("app").unwrap());
+    // that is no work, and what is on this host is still looked after
+    let checked = host.upgrade(&["check"]).exits(0);
+    assert_eq!(checked.detail("reason"), "in-ledger");
+    assert_eq!(checked.detail("ledger")[0]["digest"], bad.as_str());
+    host.append(".env", "LOG_LEVEL=debug\n");
+    host.upgrade(&["check"]).exits(10);
+    let drifted = host.upgrade(&[]).exits(0).with_outcome("changed");
+    assert_eq!(drifted.detail("reason"), "in-ledger", "{}", drifted.stdout);
+    host.runs(&host.first);
+    host.upgrade(&["check"]).exits(0);
     host.upgrade(&["forgive", &bad])
         .exits(0)
         .with_outcome("changed");
