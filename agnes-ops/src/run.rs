@@ -350,15 +350,16 @@ fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Optio
 }
 
 fn failed(command: &Command, error: &anyhow::Error) -> Report {
-    // what a command that changes the host had done by then, it alone can tell
-    let left = if command.changes() {
-        ""
-    } else {
-        "; nothing was touched"
+    let why = format!("{error:#}");
+    let left = match (command.changes(), why.contains("nothing was")) {
+        (_, true) => "",
+        (false, _) => "; nothing was touched",
+        // each of them begins with what another run left open, or finds it as it is
+        (true, _) => "; what was done by then stays, and the next run finishes or undoes it",
     };
     Report::refused(
         Exit::Failed,
-        Refusal::new("host-error", format!("{error:#}{left}")),
+        Refusal::new("host-error", format!("{why}{left}")),
     )
 }
 
