@@ -33,6 +33,7 @@ COPY docker-compose.yml docker-compose.*.yml /usr/share/agnes/host/
 COPY caddy/ /usr/share/agnes/host/caddy/
 COPY monitoring/ /usr/share/agnes/host/monitoring/
 COPY systemd/ /usr/share/agnes/host/systemd/
+COPY templates/ /usr/share/agnes/host/templates/
 # what a new volume at /data begins with: the server's own, and nobody else's
 COPY --chown=999:999 image/data/ /data/
 COPY --from=bin /out/agnes-ops /usr/share/agnes/host/

@@ -348,6 +348,24 @@ pub enum Render {
         #[arg(long, hide = true)]
         of_parent: bool,
     },
+    /// Print the startup script of a cloud's machine, as Terraform renders it.
+    StartupScript {
+        /// The template's variables as JSON: agnes_ops_url, agnes_ops_sha256, config.
+        #[arg(long, value_name = "FILE")]
+        vars: PathBuf,
+    },
+    /// Print the .env that a machine with these variables begins with.
+    Env {
+        /// As for startup-script.
+        #[arg(long, value_name = "FILE")]
+        vars: PathBuf,
+    },
+    /// Print the systemd units of a machine with these variables; without them, those of this deployment.
+    Units {
+        /// As for startup-script.
+        #[arg(long, value_name = "FILE")]
+        vars: Option<PathBuf>,
+    },
 }
 
 /// `units …`

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
 /// A private key is in this process's memory: no core dump, no debugger of another user.
 fn harden() {
     use nix::sys::resource::{Resource, setrlimit};
+    // what others have to read is made with its mode; a stricter mask of whoever started us must not take it away
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = nix::sys::prctl::set_dumpable(false);
 }

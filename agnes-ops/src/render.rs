@@ -5,6 +5,8 @@
 //!
 //! Does not: see the host.
 
+pub mod startup_script;
+
 use std::borrow::Cow;
 
 use agnes_config::{Overlay, Settings, TlsMode};

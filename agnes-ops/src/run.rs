@@ -9,6 +9,7 @@ mod boot;
 mod lock;
 mod print;
 mod record;
+mod rendered;
 mod secrets;
 mod snapshot;
 mod units;
@@ -137,6 +138,7 @@ fn dispatch(
             target,
             server_name,
         }) => Some(tls::inspect(host, target, server_name.as_deref())),
+        Command::Render(verb) => rendered::without_deployment(host, verb),
         Command::Alert { unit } => {
             let settings = loaded.settings.as_ref();
             let outbox = Outbox {
@@ -267,6 +269,10 @@ fn command(
         Command::Secrets(verb) => self::secrets::run(verb, environment, deployment),
         Command::Snapshot(verb) => snapshot::run(verb, environment, deployment),
         Command::Upgrade(args) => upgrade::run(args, environment, deployment, loaded),
+        Command::Render(cli::Render::StartupScript { .. } | cli::Render::Env { .. }) => {
+            anyhow::bail!("{} was answered before", cli.command.name())
+        }
+        Command::Render(cli::Render::Units { .. }) => Ok(rendered::units(settings)),
         Command::Render(cli::Render::Compose { dry_run, .. }) => {
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }

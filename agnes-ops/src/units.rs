@@ -53,6 +53,16 @@ impl<'a> Root<'a> {
     }
 }
 
+/// The files that these settings ask for, by path below the root.
+pub fn rendered(settings: &agnes_config::Settings) -> Vec<(String, String)> {
+    let desired = plan::desired(settings, plan::Purpose::Install);
+    let files = desired.map(|desired| desired.files).unwrap_or_default();
+    let wanted = files.into_iter();
+    wanted
+        .filter_map(|file| Some((file.path, file.text?)))
+        .collect()
+}
+
 /// What stands in a unit's place.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {

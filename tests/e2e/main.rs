@@ -27,6 +27,7 @@ mod secrets;
 mod small_disk;
 mod snapshot;
 mod stack;
+mod startup_script;
 mod storm;
 mod units;
 mod up;

@@ -1,7 +1,7 @@
-//! `cargo xtask docs`: documents that the configuration's own table and the server's routes generate.
+//! `cargo xtask docs`: documents that the configuration's own table, the Terraform modules and the server's routes generate.
 //!
-//! Always true: the first are a function of `agnes-config` alone; the second are what the built server prints, and a unit
-//! test of the server compares them.
+//! Always true: the first are a function of `agnes-config` alone, the second of the modules' files; the last are what the built server
+//! prints, and a unit test of the server compares them.
 //!
 //! Does not: touch hand-written documents.
 
@@ -13,15 +13,21 @@ use anyhow::{Context, Result};
 
 use crate::{checkout, command, deployment};
 
+mod terraform;
+
 /// Each generated document, by its path in the checkout.
-fn generated() -> [(&'static str, String); 2] {
-    [
+fn generated(root: &Path) -> Result<Vec<(&'static str, String)>> {
+    let mut all = vec![
         (
             "docs/configuration.md",
             agnes_config::docs::configuration_markdown(),
         ),
         (".env.example", agnes_config::docs::env_example()),
-    ]
+    ];
+    for (module, path) in terraform::MODULES {
+        all.push((path, terraform::readme(root, module)?));
+    }
+    Ok(all)
 }
 
 /// Writes the documents, or with `check` says which are stale.
@@ -31,7 +37,7 @@ fn generated() -> [(&'static str, String); 2] {
 pub fn command(check: bool) -> Result<ExitCode> {
     let root = checkout::root()?;
     let stale = stale(&root)?;
-    for (path, text) in generated() {
+    for (path, text) in generated(&root)? {
         if !stale.contains(&path) {
             println!("{path}: up to date");
         } else if check {
@@ -76,7 +82,7 @@ fn from_the_server(root: &Path) -> Result<()> {
 /// When one is there and cannot be read.
 pub fn stale(root: &Path) -> Result<Vec<&'static str>> {
     let mut stale = Vec::new();
-    for (path, text) in generated() {
+    for (path, text) in generated(root)? {
         match fs::read_to_string(root.join(path)) {
             Ok(current) if current == text => {}
             Ok(_) => stale.push(path),

@@ -16,6 +16,7 @@ use crate::{checkout, components};
 mod runner;
 mod scripts;
 mod steps;
+mod terraform;
 
 use runner::Counts;
 
@@ -36,6 +37,8 @@ pub enum Step {
     Docs,
     /// Shell scripts are sound
     Shellcheck,
+    /// Terraform's modules are sound
+    Terraform,
     /// Everything builds
     Build,
     /// Unit, integration and end-to-end tests
@@ -112,6 +115,7 @@ fn run(step: Step, root: &Path, built: bool) -> Result<Said> {
         Step::Deny => steps::deny(root),
         Step::Docs => steps::docs(root),
         Step::Shellcheck => scripts::shellcheck(root),
+        Step::Terraform => terraform::check(root),
         Step::Build => steps::build(root),
         Step::Test if built => runner::run(root),
         Step::Test => anyhow::bail!("not run: the build failed"),

@@ -6,9 +6,9 @@
 //! Does not: hold secrets: it names where they are.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use agnes_config::{SourceUrl, env_keys, load};
+use agnes_config::{Loaded, Settings, SourceUrl, env_keys, load};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
@@ -184,25 +184,70 @@ pub fn seed(host: &Host, dir: &Path, given: &Given, run: Run) -> Result<Seeded> 
 
 /// As a deployment of its own: what is wrong with it has a line each.
 fn validate(host: &Host, dir: &Path, given: &Given, text: &str) -> Result<()> {
-    let staged = dir.join(STAGED);
-    host.remove_flat_dir(&staged)?;
-    host.make_dir_as(&staged, 0o700, None)?;
-    let problems = (|| {
-        host.install(&staged.join(TOML), text.as_bytes(), 0o600, None)?;
-        let pairs: Vec<(&str, &str)> = given.env().collect();
-        EnvFile::read(host, &staged, &|_| None)?.write(host, &pairs)?;
-        anyhow::Ok(load(&staged, [], &[]).problems)
-    })();
-    host.remove_flat_dir(&staged)?;
-    let problems = problems?;
-    if problems.is_empty() {
+    let loaded = staged(host, &dir.join(STAGED), given, text, |_| ())?.0;
+    refuse_problems(&loaded)
+}
+
+fn refuse_problems(loaded: &Loaded) -> Result<()> {
+    if loaded.problems.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = problems
+    let lines: Vec<String> = loaded
+        .problems
         .iter()
         .map(|problem| one_line(&problem.to_string()))
         .collect();
     anyhow::bail!("{}", lines.join("; "))
+}
+
+/// A directory that is there for as long as it takes to load it, and to look at it.
+fn staged<T>(
+    host: &Host,
+    at: &Path,
+    given: &Given,
+    text: &str,
+    look: impl FnOnce(&Path) -> T,
+) -> Result<(Loaded, T)> {
+    host.remove_flat_dir(at)?;
+    host.make_dir_as(at, 0o700, None)?;
+    let done = (|| {
+        host.install(&at.join(TOML), text.as_bytes(), 0o600, None)?;
+        let pairs: Vec<(&str, &str)> = given.env().collect();
+        EnvFile::read(host, at, &|_| None)?.write(host, &pairs)?;
+        anyhow::Ok((load(at, [], &[]), look(at)))
+    })();
+    host.remove_flat_dir(at)?;
+    done
+}
+
+impl Given {
+    /// What it comes to, for a deployment in the usual place.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn settings(&self, host: &Host) -> Result<Settings> {
+        let (loaded, ()) = staged(host, &self.scratch(), self, &self.toml()?, |_| ())?;
+        refuse_problems(&loaded)?;
+        let mut settings = loaded.settings.context("no settings")?;
+        settings.dir = "/opt/agnes".into();
+        Ok(settings)
+    }
+
+    /// The `.env` that it begins with.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn env_text(&self, host: &Host) -> Result<String> {
+        let read = |at: &Path| host.read(&at.join(".env"));
+        let (loaded, env) = staged(host, &self.scratch(), self, &self.toml()?, read)?;
+        refuse_problems(&loaded)?;
+        Ok(String::from_utf8(env?.unwrap_or_default())?)
+    }
+
+    /// A name that no other process uses.
+    fn scratch(&self) -> PathBuf {
+        std::env::temp_dir().join(format!("agnes-ops-render-{}", std::process::id()))
+    }
 }
 
 #[cfg(test)]

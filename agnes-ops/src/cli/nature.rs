@@ -56,6 +56,9 @@ impl Command {
                 Some(Upgrade::Forgive { .. }) => "upgrade forgive",
             },
             Command::Render(Render::Compose { .. }) => "render compose",
+            Command::Render(Render::StartupScript { .. }) => "render startup-script",
+            Command::Render(Render::Env { .. }) => "render env",
+            Command::Render(Render::Units { .. }) => "render units",
             Command::Boot(_) => "boot",
             Command::Watch => "watch",
             Command::Alert { .. } => "alert",
@@ -73,6 +76,9 @@ impl Command {
     pub fn is_of_a_deployment(&self, named: bool) -> bool {
         match self {
             Command::Fetch(_) | Command::Alert { .. } | Command::Tls(Tls::Inspect { .. }) => false,
+            Command::Render(
+                Render::StartupScript { .. } | Render::Env { .. } | Render::Units { vars: Some(_) },
+            ) => false,
             Command::Config(_) => named,
             _ => true,
         }

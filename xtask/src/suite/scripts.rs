@@ -1,6 +1,6 @@
 //! Shell scripts of the checkout, through shellcheck.
 //!
-//! Always true: a script is what ends in `.sh` or begins with a shell's `#!`, wherever it stands.
+//! Always true: a script is what ends in `.sh` or begins with a shell's `#!`, wherever it stands, and is no template.
 //!
 //! Does not: look into build output, the deployment of `cargo xtask up`, or Git's own files.
 
@@ -58,6 +58,10 @@ fn find(dir: &Path, scripts: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn is_script(path: &Path) -> bool {
+    // what a template becomes is looked at where it is rendered
+    if path.extension().is_some_and(|end| end == "tftpl") {
+        return false;
+    }
     if path.extension().is_some_and(|extension| extension == "sh") {
         return true;
     }

@@ -1,0 +1,34 @@
+variable "project" {
+  description = "The Google Cloud project."
+  type        = string
+}
+
+variable "region" {
+  description = "Such as europe-west1."
+  type        = string
+}
+
+variable "zone" {
+  description = "Such as europe-west1-b."
+  type        = string
+}
+
+variable "customer_name" {
+  description = "Begins the name of everything."
+  type        = string
+}
+
+variable "agnes_ops_url" {
+  description = "Where hosts fetch agnes-ops."
+  type        = string
+}
+
+variable "agnes_ops_sha256" {
+  description = "SHA-256 of that file."
+  type        = string
+}
+
+variable "prod_instance" {
+  description = "As the module has it."
+  type        = any
+}

@@ -1,0 +1,153 @@
+variable "project" {
+  description = "The Google Cloud project."
+  type        = string
+}
+
+variable "region" {
+  description = "Where addresses and the snapshot schedule are, such as europe-west1."
+  type        = string
+}
+
+variable "zone" {
+  description = "Where machines and disks are, such as europe-west1-b."
+  type        = string
+}
+
+variable "customer_name" {
+  description = "Begins the name of everything: lower-case letters, digits and hyphens, at most 20."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$", var.customer_name))
+    error_message = "customer_name begins with a letter and has at most 20 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "network" {
+  description = "The VPC network's self link or name."
+  type        = string
+  default     = "default"
+}
+
+variable "subnetwork" {
+  description = "The subnetwork's self link or name; null: the region's one of an auto-mode network."
+  type        = string
+  default     = null
+}
+
+variable "agnes_ops_url" {
+  description = "Where hosts fetch agnes-ops: https://… or gs://bucket/object."
+  type        = string
+}
+
+variable "agnes_ops_sha256" {
+  description = "SHA-256 of that file."
+  type        = string
+}
+
+variable "prod_instance" {
+  description = "The production machine. Its data disk cannot be destroyed by Terraform. Whatever is left out has the default that docs/configuration.md names."
+  type = object({
+    name                    = string
+    machine_type            = optional(string, "e2-standard-2")
+    boot_image              = optional(string, "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64")
+    disk_size_gb            = optional(number, 20)
+    data_disk_gb            = optional(number, 50)
+    data_disk_type          = optional(string, "pd-balanced")
+    source_ranges           = optional(list(string), [])
+    domain                  = string
+    domain_aliases          = optional(list(string), [])
+    image                   = optional(string)
+    image_tag               = optional(string, "stable")
+    image_digest            = optional(string)
+    upgrade_mode            = optional(string, "auto")
+    upgrade_window          = optional(string)
+    upgrade_timezone        = optional(string)
+    tls_mode                = optional(string, "files")
+    tls_acme_email          = optional(string)
+    tls_fullchain_url       = optional(string)
+    tls_privkey_url         = optional(string)
+    tls_csr_subject         = optional(string)
+    overlays                = optional(list(string))
+    seed_admin_email        = optional(string)
+    snapshot_push_to        = optional(string)
+    snapshot_age_recipients = optional(list(string), [])
+    secrets                 = optional(map(object({ secret_id = optional(string), required = optional(bool) })), {})
+    env                     = optional(map(string), {})
+  })
+}
+
+variable "dev_instances" {
+  description = "Development machines, of the same type; their data disks go with them."
+  type = list(object({
+    name                    = string
+    machine_type            = optional(string, "e2-standard-2")
+    boot_image              = optional(string, "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64")
+    disk_size_gb            = optional(number, 20)
+    data_disk_gb            = optional(number, 20)
+    data_disk_type          = optional(string, "pd-balanced")
+    source_ranges           = optional(list(string), [])
+    domain                  = string
+    domain_aliases          = optional(list(string), [])
+    image                   = optional(string)
+    image_tag               = optional(string, "dev")
+    image_digest            = optional(string)
+    upgrade_mode            = optional(string, "auto")
+    upgrade_window          = optional(string)
+    upgrade_timezone        = optional(string)
+    tls_mode                = optional(string, "files")
+    tls_acme_email          = optional(string)
+    tls_fullchain_url       = optional(string)
+    tls_privkey_url         = optional(string)
+    tls_csr_subject         = optional(string)
+    overlays                = optional(list(string))
+    seed_admin_email        = optional(string)
+    snapshot_push_to        = optional(string)
+    snapshot_age_recipients = optional(list(string), [])
+    secrets                 = optional(map(object({ secret_id = optional(string), required = optional(bool) })), {})
+    env                     = optional(map(string), {})
+  }))
+  default = []
+
+  validation {
+    condition     = length(distinct([for instance in var.dev_instances : instance.name])) == length(var.dev_instances)
+    error_message = "Two dev_instances have one name: one of them would silently be dropped."
+  }
+  validation {
+    condition     = !contains([for instance in var.dev_instances : instance.name], var.prod_instance.name)
+    error_message = "A dev instance has the name of the production one: one of them would silently be dropped."
+  }
+}
+
+variable "artifact_registry" {
+  description = "A Docker repository of Artifact Registry that the machines may pull from; null: they pull from elsewhere."
+  type = object({
+    location   = string
+    repository = string
+  })
+  default = null
+}
+
+variable "snapshot_bucket" {
+  description = "A bucket that the machines may push snapshots to (snapshot_push_to = \"gs://…\"); null: none."
+  type        = string
+  default     = null
+}
+
+variable "snapshot_keep_days" {
+  description = "How many days the daily snapshots of data disks are kept."
+  type        = number
+  default     = 30
+}
+
+variable "notification_channels" {
+  description = "Names of notification channels that the alert policy tells."
+  type        = list(string)
+  default     = []
+}
+
+variable "labels" {
+  description = "Labels of everything that takes some."
+  type        = map(string)
+  default     = {}
+}

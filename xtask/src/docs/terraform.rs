@@ -1,0 +1,121 @@
+//! The README of each Terraform module: what it takes and what it gives, from its own files.
+//!
+//! Always true: a function of `variables.tf`, `outputs.tf` and `about.md` of the module; a block without a description is an error.
+//!
+//! Does not: read HCL (it reads the blocks as `terraform fmt` leaves them).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+/// The modules.
+pub(super) const MODULES: [(&str, &str); 3] = [
+    (
+        "customer-instance",
+        "terraform/modules/customer-instance/README.md",
+    ),
+    (
+        "startup-script",
+        "terraform/modules/startup-script/README.md",
+    ),
+    ("exposure", "terraform/modules/exposure/README.md"),
+];
+
+/// One `variable` or `output`.
+#[derive(Debug, PartialEq, Eq)]
+struct Block {
+    name: String,
+    description: String,
+    /// The first word of its type.
+    kind: String,
+    default: Option<String>,
+}
+
+/// The README of a module.
+///
+/// # Errors
+/// When a file cannot be read, or a block has no description.
+pub(super) fn readme(root: &Path, module: &str) -> Result<String> {
+    let dir = root.join("terraform/modules").join(module);
+    let read = |name: &str| {
+        let path = dir.join(name);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let mut text = format!(
+        "<!-- Generated from this module's files by `cargo xtask docs`; edits here are lost. -->\n# {module}\n\n{}\n\n## Inputs\n\n| name | type | default | meaning |\n|---|---|---|---|\n",
+        read("about.md")?.trim()
+    );
+    for block in blocks(&read("variables.tf")?, "variable")? {
+        let default = match &block.default {
+            Some(default) => format!("`{default}`"),
+            None => "required".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {default} | {} |",
+            block.name, block.kind, block.description
+        );
+    }
+    text.push_str("\n## Outputs\n\n| name | meaning |\n|---|---|\n");
+    for block in blocks(&read("outputs.tf")?, "output")? {
+        let _ = writeln!(text, "| `{}` | {} |", block.name, block.description);
+    }
+    Ok(text)
+}
+
+fn blocks(text: &str, kind: &str) -> Result<Vec<Block>> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(name) = line
+            .strip_prefix(kind)
+            .and_then(|rest| rest.trim().strip_prefix('"')?.strip_suffix("\" {"))
+        else {
+            continue;
+        };
+        // what `terraform fmt` leaves: a block's own fields are two blanks in, and it ends at the margin
+        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "}").collect();
+        let field = |key: &str| {
+            body.iter().find_map(|line| {
+                let (found, value) = line.strip_prefix("  ")?.split_once('=')?;
+                (found.trim_end() == key).then(|| value.trim().to_owned())
+            })
+        };
+        let description = field("description").unwrap_or_default();
+        let description = description.trim_matches('"').replace("\\\"", "\"");
+        ensure!(!description.is_empty(), "{kind} {name} has no description");
+        let kind = field("type").unwrap_or_default();
+        found.push(Block {
+            name: name.to_owned(),
+            description: description.replace('|', "\\|"),
+            kind: kind.trim_end_matches(['(', '{', ' ']).to_owned(),
+            default: field("default"),
+        });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_read_as_fmt_leaves_them() {
+        let text = "variable \"a\" {\n  description = \"An \\\"a\\\" | b.\"\n  type        = list(string)\n  default     = []\n}\n\nvariable \"b\" {\n  description = \"B.\"\n  type = object({\n    default = string\n  })\n}\n";
+        let found = blocks(text, "variable").unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].description, "An \"a\" \\| b.");
+        assert_eq!(
+            (found[0].kind.as_str(), found[0].default.as_deref()),
+            ("list(string)", Some("[]"))
+        );
+        // a field of the type is no field of the block
+        assert_eq!(
+            (found[1].kind.as_str(), &found[1].default),
+            ("object", &None)
+        );
+        assert!(blocks("variable \"c\" {\n}\n", "variable").is_err());
+    }
+}
