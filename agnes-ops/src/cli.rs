@@ -373,6 +373,9 @@ pub enum Render {
 pub enum Units {
     /// Have the units that the settings ask for, enabled and running, and no other of ours.
     Install {
+        /// The parent process holds the deployment's lock, and waits for this one.
+        #[arg(long, hide = true)]
+        of_parent: bool,
         /// Below this directory, and no systemd is told.
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,

@@ -122,6 +122,24 @@ fn b09_units_converge_both_ways_and_people_s_changes_are_kept() {
     );
     install(&machine).exits(0).with_outcome("unchanged");
 
+    // an upgrade's own program takes over, and one that a person put there stays
+    let program = "/usr/local/bin/agnes-ops";
+    machine.run(&["mkdir", "-p", "/srv/agnes/current"]).exits(0);
+    machine
+        .run(&["cp", "/usr/bin/agnes-ops", "/srv/agnes/current/agnes-ops"])
+        .exits(0);
+    machine
+        .run(&["ln", "-sfn", "/usr/local/lib/agnes/agnes-ops", program])
+        .exits(0);
+    install(&machine).exits(0).with_outcome("changed");
+    let target = machine.run(&["readlink", program]).stdout;
+    assert_eq!(target.trim(), "/srv/agnes/current/agnes-ops");
+    machine
+        .run(&["ln", "-sfn", "/usr/bin/agnes-ops", program])
+        .exits(0);
+    install(&machine).exits(0).with_outcome("unchanged");
+    machine.run(&["rm", "-r", "/srv/agnes/current"]).exits(0);
+
     // off is off, and on is on again
     machine
         .write("/srv/agnes/agnes.toml", "[upgrade]\nmode = \"off\"\n")

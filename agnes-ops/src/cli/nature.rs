@@ -99,6 +99,9 @@ impl Command {
             Command::Render(Render::Compose {
                 of_parent: true,
                 ..
+            }) | Command::Units(Units::Install {
+                of_parent: true,
+                ..
             })
         )
     }

@@ -26,7 +26,7 @@ pub(super) fn run(
         memory: last.as_ref().and_then(|record| record.get("memory")),
     };
     match verb {
-        cli::Units::Install { root, dry_run } => {
+        cli::Units::Install { root, dry_run, .. } => {
             units::install(host, settings, &options(root.as_deref(), *dry_run))
         }
         cli::Units::Remove { root, dry_run } => {

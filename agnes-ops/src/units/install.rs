@@ -20,6 +20,10 @@ use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::sha256::sha256;
 use crate::systemd;
 
+/// The program of the version that runs, below the deployment's directory; it follows every upgrade.
+const CURRENT: &str = "current/agnes-ops";
+/// Where a startup script puts the one that it fetches.
+const FETCHED: &str = "/usr/local/lib/agnes";
 /// How long systemd may take to stop or start units; a service that is at work is not waited for.
 const ACT: Duration = Duration::from_secs(90);
 /// How long the system may take to make a user.
@@ -227,12 +231,15 @@ impl Work<'_> {
             .is_some_and(|state| state == "active"))
     }
 
-    /// The units name one path for each program; where nothing is, it leads to this one and the server beside it.
+    /// The units name one path for each program; where nothing is, or a link of ours, it leads to the one of the version that runs, else to
+    /// this one and the server beside it. What a person put there stays.
     fn programs(&mut self) -> Result<()> {
         let Some(own) = self.options.program else {
             return Ok(());
         };
-        self.program(PROGRAM, own)?;
+        let current = self.settings.dir.join(CURRENT);
+        let program = if current.is_file() { &current } else { own };
+        self.program(PROGRAM, program)?;
         let server = own.with_file_name("agnesd");
         if self.settings.runtime == Runtime::Process && server.is_file() {
             self.program(SERVER_PROGRAM, &server)?;
@@ -242,9 +249,15 @@ impl Work<'_> {
 
     fn program(&mut self, name: &str, program: &Path) -> Result<()> {
         let path = self.options.root.path(name);
+        let dir = &self.settings.dir;
         let entry = self.host.entry(&path);
-        if entry.with_context(|| format!("{}: look at", path.display()))? != Entry::Absent {
-            return Ok(());
+        match entry.with_context(|| format!("{}: look at", path.display()))? {
+            Entry::Absent => {}
+            // of a boot, or of an earlier install: an upgrade brings its own
+            Entry::Link(target)
+                if target != program
+                    && (target.starts_with(dir) || target.starts_with(FETCHED)) => {}
+            _ => return Ok(()),
         }
         let said = format!("link /{name} to {}", program.display());
         self.step(said, |host| {

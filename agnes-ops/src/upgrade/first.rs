@@ -176,6 +176,13 @@ pub fn host_files(
     brought.generation = staged.map(|files| files.to);
     pin::write(deployment, options.lookup, &brought.release)?;
     docker.accepts().map_err(refused)?;
+    if let Some(generation) = &brought.generation {
+        match host_files::units(host, &settings.dir, generation) {
+            Ok(true) => did.push("units of that version".to_owned()),
+            Ok(false) => {}
+            Err(why) => tracing::warn!("the units are still those of before: {why}"),
+        }
+    }
     Ok(did)
 }
 

@@ -24,6 +24,8 @@ const IN_IMAGE: &str = "/usr/share/agnes/host";
 const CURRENT: &str = "current";
 /// The program in a generation.
 const PROGRAM: &str = "agnes-ops";
+/// There where this host has our units.
+const OUR_TIMER: &str = "/etc/systemd/system/agnes-upgrade.timer";
 /// How long rendering may take.
 const RENDER: Duration = Duration::from_secs(120);
 
@@ -99,16 +101,14 @@ pub fn flip(host: &Host, dir: &Path, to: Option<&str>) -> Result<()> {
 /// One clause: what it refuses.
 pub fn render(host: &Host, dir: &Path, generation: &str) -> Result<bool, String> {
     let program: PathBuf = dir.join(generation).join(PROGRAM);
+    run(host, &program, dir, &["render", "compose"])
+}
+
+/// A command of another version's, under our lock; whether it changed something. One that cannot be told that we hold the lock does nothing.
+fn run(host: &Host, program: &Path, dir: &Path, verb: &[&str]) -> Result<bool, String> {
     let (program, dir) = (program.to_string_lossy(), dir.to_string_lossy());
-    let argv = [
-        &*program,
-        "-C",
-        &*dir,
-        "render",
-        "compose",
-        "--json",
-        "--of-parent",
-    ];
+    let argv = [&[&*program, "-C", &*dir], verb, &["--json", "--of-parent"]].concat();
+    let verb = verb.join(" ");
     let ran = host
         .run(&argv, None, RENDER)
         .map_err(|why| format!("{program}: {why}"))?;
@@ -119,14 +119,24 @@ pub fn render(host: &Host, dir: &Path, generation: &str) -> Result<bool, String>
         code => {
             let message = said.pointer("/details/message").and_then(Value::as_str);
             Err(match message {
-                Some(message) => format!("{program}: render compose: {message}"),
-                None => format!(
-                    "{program}: render compose: exit {code}: {}",
-                    ran.last_line()
-                ),
+                Some(message) => format!("{program}: {verb}: {message}"),
+                None => format!("{program}: {verb}: exit {code}: {}", ran.last_line()),
             })
         }
     }
+}
+
+/// The units as a generation's own program has them, where this host has ours; whether something changed. The units that are there serve
+/// until it succeeds: `units status` and `watch` tell when they are another version's.
+///
+/// # Errors
+/// One clause: what it refuses.
+pub fn units(host: &Host, dir: &Path, generation: &str) -> Result<bool, String> {
+    if !matches!(host.entry(Path::new(OUR_TIMER)), Ok(Entry::File { .. })) {
+        return Ok(false);
+    }
+    let program: PathBuf = dir.join(generation).join(PROGRAM);
+    run(host, &program, dir, &["units", "install"])
 }
 
 /// Removes generations that nothing names any more.

@@ -416,6 +416,13 @@ impl Swap<'_> {
         prune::later(host, settings)?;
         self.journal.close(host)?;
         self.done("commit");
+        if let Some(files) = &self.transaction.host_files {
+            match host_files::units(host, &settings.dir, &files.to) {
+                Ok(true) => self.done("units of this version"),
+                Ok(false) => {}
+                Err(why) => tracing::warn!("the units are still those of before: {why}"),
+            }
+        }
         Ok(())
     }
 

@@ -61,7 +61,9 @@ fn one_sandbox_for_all_but_the_boot_and_the_server() {
             .lines()
             .skip_while(|line| !line.starts_with("CapabilityBoundingSet="))
             // the data disk's name in /dev has to be seen by some
+            // and an upgrade writes the next version's units
             .filter(|line| !line.starts_with('#') && !line.contains("Device"))
+            .filter(|line| *line != "ReadWritePaths=-/etc/systemd/system")
             .collect()
     };
     let mut boxes: Vec<Vec<&str>> = services()
