@@ -89,6 +89,15 @@ pub enum Command {
     Units(Units),
     /// From whatever this host is to one that serves: units, disk, directories, Docker, image, secrets, certificate, stack; at every boot.
     Boot(Boot),
+    /// Take over a host that shell scripts looked after: certificates, secrets, units; their cron lines and timers go off. Or give it back.
+    Adopt {
+        /// Their cron lines and timers go on again, ours go, and the certificate is regular files.
+        #[arg(long)]
+        give_back: bool,
+        /// Say what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Quick looks, by a timer every minute: what is wrong becomes an alert. Exit 0 when every finding is kept.
     Watch,
     /// Keep an alert for a unit that failed, as agnes-alert@.service does.

@@ -1,5 +1,6 @@
 //! `agnes-ops`, the operator of an Agnes host.
 
+mod adopt;
 mod alerts;
 mod boot;
 mod cli;

@@ -5,6 +5,7 @@
 //!
 //! Does not: know what a command does.
 
+mod adopt;
 mod boot;
 mod lock;
 mod print;
@@ -278,6 +279,9 @@ fn command(
         }
         Command::Units(verb) => units::run(verb, environment, deployment),
         Command::Boot(args) => boot::run(args, environment, deployment, loaded, prepared),
+        Command::Adopt { give_back, dry_run } => {
+            adopt::run(environment, deployment, *give_back, *dry_run)
+        }
         Command::Watch => {
             let screen = status::status(deployment, last_rotation.as_ref())?;
             watch::watch(host, settings, status::alerts(&screen))

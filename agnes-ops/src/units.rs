@@ -53,6 +53,11 @@ impl<'a> Root<'a> {
     }
 }
 
+/// Whether a unit is one of those that are shipped.
+pub fn is_ours(name: &str) -> bool {
+    catalogue::ALL.iter().any(|unit| unit.name == name)
+}
+
 /// The files that these settings ask for, by path below the root.
 pub fn rendered(settings: &agnes_config::Settings) -> Vec<(String, String)> {
     let desired = plan::desired(settings, plan::Purpose::Install);

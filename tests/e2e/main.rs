@@ -5,6 +5,7 @@
     reason = "tests start processes, read the environment and write files themselves"
 )]
 
+mod adopt;
 mod boot;
 mod compose;
 mod corpus;

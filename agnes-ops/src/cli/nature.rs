@@ -60,6 +60,7 @@ impl Command {
             Command::Render(Render::Env { .. }) => "render env",
             Command::Render(Render::Units { .. }) => "render units",
             Command::Boot(_) => "boot",
+            Command::Adopt { .. } => "adopt",
             Command::Watch => "watch",
             Command::Alert { .. } => "alert",
             Command::Units(Units::Install { .. }) => "units install",
@@ -110,6 +111,7 @@ impl Command {
     pub fn changes(&self) -> bool {
         match self {
             Command::Boot(Boot { dry_run, .. })
+            | Command::Adopt { dry_run, .. }
             | Command::Up { dry_run }
             | Command::Down { dry_run }
             | Command::Render(Render::Compose { dry_run, .. })

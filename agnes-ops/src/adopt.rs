@@ -1,0 +1,375 @@
+//! `adopt`: a host that shell scripts looked after becomes one of ours, and can be given back.
+//!
+//! Always true: what is taken over is written down before it is touched; the scripts' cron lines and timers go off when ours run, and not before;
+//! their files stay; what a person changes meanwhile stays through both.
+//!
+//! Does not: change the stack's own Compose files, or restart anything.
+
+mod cron;
+mod timers;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::deployment::Deployment;
+use crate::env_file::{EnvFile, Lookup};
+use crate::host::Entry;
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
+use crate::{state_file, systemd};
+
+/// What was taken over, in the deployment's directory.
+const RECORD: &str = ".adopted.json";
+/// How long systemd may take.
+const ACT: Duration = Duration::from_secs(60);
+/// The documented paths of the pair, with their modes.
+const PAIR: [(&str, u32); 2] = [("fullchain.pem", 0o644), ("privkey.pem", 0o600)];
+
+/// A command of this program, run as it would run by itself, its record included.
+pub type Command<'a> = &'a dyn Fn() -> Result<Report>;
+
+/// How it runs.
+pub struct Options<'a> {
+    /// Says what would be done, and does nothing.
+    pub dry_run: bool,
+    /// The environment, for the variables that `.env` may use.
+    pub lookup: Lookup<'a>,
+    /// `secrets ensure`: what `.env` has is kept.
+    pub secrets: Command<'a>,
+    /// `tls rotate`: regular files at the documented paths become a generation.
+    pub certificates: Command<'a>,
+    /// `units install`.
+    pub install_units: Command<'a>,
+    /// `units remove`.
+    pub remove_units: Command<'a>,
+}
+
+/// What was taken over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// Lines of cron that are off, by file.
+    cron: BTreeMap<PathBuf, Vec<String>>,
+    /// Timers that are off.
+    timers: Vec<String>,
+    /// The documented paths were regular files.
+    pair_was_files: bool,
+    /// `COMPOSE_FILE` in `.env`; `None`: there was none.
+    compose_file: Option<String>,
+}
+
+struct Work<'a> {
+    deployment: Deployment<'a>,
+    options: &'a Options<'a>,
+    steps: Steps,
+    planned: Vec<String>,
+}
+
+/// Takes the host over.
+///
+/// # Errors
+/// What the host refuses; what was done before it stays, and the next run goes on.
+pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
+    let mut work = Work::new(deployment, options);
+    let found = work.survey()?;
+    let kept = work.kept()?;
+    let record = kept.clone().unwrap_or_else(|| found.clone());
+    let mut record = Record {
+        // what an earlier run switched off is off already
+        cron: merged(record.cron, &found.cron),
+        timers: united(record.timers, &found.timers),
+        ..record
+    };
+    record.timers.sort();
+    if kept.as_ref() != Some(&record) {
+        let path = work.record_path();
+        work.step(format!("write {}", path.display()), |deployment| {
+            state_file::write(deployment.host, &path, &record)
+        })?;
+    }
+    for (name, command) in [
+        ("secrets", options.secrets),
+        ("certificates", options.certificates),
+        ("units", options.install_units),
+    ] {
+        if let Some(refused) = work.command(name, command)? {
+            return Ok(refused);
+        }
+    }
+    // ours run: now theirs need not
+    for (path, lines) in &found.cron {
+        work.cron(path, lines, |text| cron::off(text, &work_dir(deployment)))?;
+    }
+    for timer in &found.timers {
+        work.timer("disable", timer)?;
+    }
+    Ok(work.report("is looked after by agnes-ops", &record))
+}
+
+/// Gives it back to its scripts.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
+    let mut work = Work::new(deployment, options);
+    let Some(record) = work.kept()? else {
+        let message = format!(
+            "{}: there is none: this host was not adopted; nothing was touched",
+            work.record_path().display()
+        );
+        return Ok(Report::refused(
+            Exit::Failed,
+            Refusal::new("not-adopted", message),
+        ));
+    };
+    // theirs first, so that the host is never looked after by nobody
+    for path in record.cron.keys() {
+        let host = deployment.host;
+        let text = host.read(path)?.unwrap_or_default();
+        if let Some(on) = cron::on(&String::from_utf8_lossy(&text)) {
+            work.cron(path, &on.lines, cron::on)?;
+        }
+    }
+    for timer in &record.timers {
+        work.timer("enable", timer)?;
+    }
+    if let Some(refused) = work.command("units", options.remove_units)? {
+        return Ok(refused);
+    }
+    if record.pair_was_files {
+        work.pair_as_files()?;
+    }
+    work.compose_file(record.compose_file.as_deref())?;
+    let path = work.record_path();
+    work.step(format!("remove {}", path.display()), |deployment| {
+        Ok(deployment.host.remove_file(&path)?)
+    })?;
+    Ok(work.report("is its scripts' again", &record))
+}
+
+fn work_dir(deployment: Deployment<'_>) -> String {
+    deployment.settings.dir.display().to_string()
+}
+
+fn merged(
+    mut known: BTreeMap<PathBuf, Vec<String>>,
+    found: &BTreeMap<PathBuf, Vec<String>>,
+) -> BTreeMap<PathBuf, Vec<String>> {
+    for (path, lines) in found {
+        let there = known.entry(path.clone()).or_default();
+        *there = united(std::mem::take(there), lines);
+    }
+    known
+}
+
+fn united(mut known: Vec<String>, found: &[String]) -> Vec<String> {
+    for one in found {
+        if !known.contains(one) {
+            known.push(one.clone());
+        }
+    }
+    known
+}
+
+impl<'a> Work<'a> {
+    fn new(deployment: Deployment<'a>, options: &'a Options<'a>) -> Self {
+        Self {
+            deployment,
+            options,
+            steps: Steps::begin(deployment.host.instant()),
+            planned: Vec::new(),
+        }
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.deployment.settings.dir.join(RECORD)
+    }
+
+    fn kept(&self) -> Result<Option<Record>> {
+        state_file::read(self.deployment.host, &self.record_path())
+    }
+
+    /// What the scripts have here, as it is now.
+    fn survey(&self) -> Result<Record> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let dir = work_dir(self.deployment);
+        let mut record = Record::default();
+        for path in self.cron_files()? {
+            let bytes = host
+                .read(&path)
+                .with_context(|| format!("{}: read", path.display()))?;
+            let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+            if let Some(off) = cron::off(&text, &dir) {
+                record.cron.insert(path, off.lines);
+            }
+        }
+        record.timers = timers::enabled(host, &dir)?;
+        let certs = settings.state_dir.join("certs");
+        record.pair_was_files = PAIR
+            .iter()
+            .any(|(name, _)| matches!(host.entry(&certs.join(name)), Ok(Entry::File { .. })));
+        let env_file = EnvFile::read(host, &settings.dir, self.options.lookup)?;
+        record.compose_file = env_file.text("COMPOSE_FILE").map(str::to_owned);
+        Ok(record)
+    }
+
+    fn cron_files(&self) -> Result<Vec<PathBuf>> {
+        let host = self.deployment.host;
+        let mut files = Vec::new();
+        for place in cron::PLACES.map(Path::new) {
+            match host
+                .entry(place)
+                .with_context(|| format!("{}: look at", place.display()))?
+            {
+                Entry::File { .. } => files.push(place.to_owned()),
+                Entry::Directory => {
+                    for name in host.list(place)? {
+                        let path = place.join(name);
+                        if matches!(host.entry(&path)?, Entry::File { .. }) {
+                            files.push(path);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(files)
+    }
+
+    fn step(&mut self, name: String, act: impl FnOnce(Deployment<'_>) -> Result<()>) -> Result<()> {
+        if !self.options.dry_run {
+            act(self.deployment).with_context(|| {
+                format!("{name}: what was done before stays, and the next run goes on")
+            })?;
+            self.steps
+                .done(name.clone(), self.deployment.host.instant());
+        }
+        self.planned.push(name);
+        Ok(())
+    }
+
+    /// `Some`: it did not get there.
+    fn command(&mut self, name: &str, command: Command<'_>) -> Result<Option<Report>> {
+        let report = command()?;
+        if let Some(mut refusal) = report.refusal {
+            refusal.message = format!(
+                "{name}: {}; the host's scripts still run, and the next run goes on",
+                refusal.message
+            );
+            return Ok(Some(Report::refused(report.exit, refusal)));
+        }
+        let would =
+            self.options.dry_run && report.steps.iter().any(|step| step.result == "planned");
+        if report.outcome == Outcome::Changed || would {
+            let first = report.text.lines().next().unwrap_or_default();
+            let said = format!("{name}: {first}");
+            self.step(said, |_| Ok(()))?;
+        }
+        Ok(None)
+    }
+
+    fn cron(
+        &mut self,
+        path: &Path,
+        lines: &[String],
+        change: impl Fn(&str) -> Option<cron::Changed>,
+    ) -> Result<()> {
+        for line in lines {
+            self.planned
+                .push(format!("{}: {}", path.display(), line.trim()));
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let host = self.deployment.host;
+        let bytes = host.read(path)?.unwrap_or_default();
+        // a file that is no text is nobody's to change by halves
+        let text =
+            String::from_utf8(bytes).with_context(|| format!("{}: is no text", path.display()))?;
+        if let Some(changed) = change(&text) {
+            let found = host.owner_and_mode(path)?;
+            let (owner, mode) = found.map_or((None, 0o600), |(owner, mode)| (Some(owner), mode));
+            host.install(path, changed.text.as_bytes(), mode, owner)?;
+            self.steps
+                .done(format!("change {}", path.display()), host.instant());
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, verb: &str, timer: &str) -> Result<()> {
+        self.step(format!("{verb} {timer}"), |deployment| {
+            let host = deployment.host;
+            if !systemd::is_running() {
+                anyhow::bail!("systemd does not run here");
+            }
+            let then = if verb == "enable" { "start" } else { "stop" };
+            systemd::act(host, verb, &[timer], ACT)
+                .and_then(|()| systemd::act(host, then, &[timer], ACT))
+                .map_err(anyhow::Error::msg)
+        })
+    }
+
+    /// The pair that is served stands at the documented paths as files, which scripts can write over.
+    fn pair_as_files(&mut self) -> Result<()> {
+        let certs = self.deployment.settings.state_dir.join("certs");
+        for (name, mode) in PAIR {
+            let path = certs.join(name);
+            if !matches!(self.deployment.host.entry(&path)?, Entry::Link(_)) {
+                continue;
+            }
+            self.step(format!("make {} a file", path.display()), |deployment| {
+                let host = deployment.host;
+                let real = certs.join("current").join(name);
+                let bytes = host
+                    .read(&real)?
+                    .with_context(|| format!("{}: is not there", real.display()))?;
+                let owner = host.owner_and_mode(&real)?.map(|(owner, _)| owner);
+                Ok(host.install(&path, &bytes, mode, owner)?)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// As it was: an upgrade has added its pin.
+    fn compose_file(&mut self, before: Option<&str>) -> Result<()> {
+        let Deployment { host, settings, .. } = self.deployment;
+        let env_file = EnvFile::read(host, &settings.dir, self.options.lookup)?;
+        if env_file.text("COMPOSE_FILE") == before {
+            return Ok(());
+        }
+        let value = before.unwrap_or_default().to_owned();
+        self.step("put COMPOSE_FILE in .env back".to_owned(), |deployment| {
+            env_file.write(deployment.host, &[("COMPOSE_FILE", &value)])?;
+            Ok(())
+        })
+    }
+
+    fn report(self, ends: &str, record: &Record) -> Report {
+        let dry_run = self.options.dry_run;
+        let outcome = match self.planned.is_empty() || dry_run {
+            true => Outcome::Unchanged,
+            false => Outcome::Changed,
+        };
+        let verb = if dry_run { "would: " } else { "" };
+        let mut lines: Vec<String> = self
+            .planned
+            .iter()
+            .map(|what| format!("{verb}{what}"))
+            .collect();
+        if !dry_run {
+            lines.push(format!("{} {ends}", self.deployment.settings.dir.display()));
+        }
+        let mut report = Report::ok(outcome, lines.join("\n"))
+            .detail("cron", json!(record.cron))
+            .detail("timers", json!(record.timers))
+            .detail("pair_was_files", record.pair_was_files);
+        report.steps = match dry_run {
+            true => self.planned.iter().map(Step::planned).collect(),
+            false => self.steps.into_vec(),
+        };
+        report
+    }
+}

@@ -1,0 +1,126 @@
+//! A host that shell scripts look after, taken over and given back, under a real systemd.
+
+use agnes_e2e::authority::{Authority, Leaf, common_name, ec_key, key_pem, public};
+use agnes_e2e::systemd::Machine;
+
+const DIR: &str = "/opt/agnes";
+const CERTS: &str = "/data/state/certs";
+const DOMAIN: &str = "agnes.example.com";
+const CRON: &str = "# kept by the operations team\nSHELL=/bin/sh\n*/5 * * * * root /opt/agnes/scripts/upgrade.sh >/dev/null 2>&1\n17 3 * * * root /usr/bin/true\n";
+const TIMER: &str = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
+const SERVICE: &str = "[Service]\nType=oneshot\nExecStart=/opt/agnes/scripts/backup.sh\n";
+const ENV: &str = "# by hand\nDOMAIN=agnes.example.com\nTLS_SERVED_ADDRESS=none\nTLS_FULLCHAIN_URL=file:///srv/pki/fullchain.pem\nJWT_SECRET_KEY=8f0c1d2e3b4a59687766554433221100ffeeddccbbaa99887766554433221100\nLEGACY_OPTION=1\n";
+
+/// As their scripts have it; the chain and the key.
+fn run_by_scripts(machine: &Machine) -> (String, String) {
+    let key = ec_key();
+    let authority = Authority::root("Example Root").intermediate("Example Issuing CA");
+    let leaf = authority.sign_key(&public(&key), &common_name(DOMAIN), &Leaf::new(DOMAIN));
+    let (chain, key) = (authority.chain(&leaf), key_pem(&key));
+    for (path, text) in [
+        ("/opt/agnes/.env", ENV),
+        ("/opt/agnes/scripts/upgrade.sh", "#!/bin/sh\n"),
+        ("/opt/agnes/scripts/backup.sh", "#!/bin/sh\n"),
+        ("/etc/cron.d/agnes", CRON),
+        ("/etc/systemd/system/old-backup.timer", TIMER),
+        ("/etc/systemd/system/old-backup.service", SERVICE),
+        ("/etc/systemd/system/other.timer", TIMER),
+        (
+            "/etc/systemd/system/other.service",
+            "[Service]\nExecStart=/bin/true\n",
+        ),
+        (&format!("{CERTS}/fullchain.pem"), &chain),
+        (&format!("{CERTS}/privkey.pem"), &key),
+        ("/srv/pki/fullchain.pem", &chain),
+    ] {
+        machine.write(path, text).unwrap();
+    }
+    for timer in ["old-backup.timer", "other.timer"] {
+        machine.run(&["systemctl", "daemon-reload"]).exits(0);
+        machine
+            .run(&["systemctl", "enable", "--now", timer])
+            .exits(0);
+    }
+    (chain, key)
+}
+
+#[test]
+fn a_host_of_shell_scripts_is_taken_over_and_can_be_given_back() {
+    let Some(machine) = Machine::boot().unwrap() else {
+        return;
+    };
+    let (chain, key) = run_by_scripts(&machine);
+    let adopt = |more: &[&str]| machine.ops(DIR, &[&["adopt"], more].concat());
+    let read = |path: &str| machine.read(path).unwrap();
+    let active = |timer: &str| machine.property(timer, "ActiveState");
+
+    // first in words
+    let planned = adopt(&["--dry-run"]).exits(0).with_outcome("unchanged");
+    let said = planned.stdout.clone();
+    for named in ["scripts/upgrade.sh", "old-backup.timer", "units"] {
+        assert!(said.contains(named), "{named}: {said}");
+    }
+    assert_eq!(read("/etc/cron.d/agnes"), CRON);
+    assert_eq!(read("/opt/agnes/.env"), ENV);
+
+    adopt(&[]).exits(0).with_outcome("changed");
+    let cron = read("/etc/cron.d/agnes");
+    assert!(
+        cron.contains("\n#agnes-ops adopt# */5 * * * * root"),
+        "{cron}"
+    );
+    assert!(cron.contains("\n17 3 * * * root /usr/bin/true\n"), "{cron}");
+    assert_eq!(
+        (active("old-backup.timer"), active("other.timer")),
+        ("inactive".into(), "active".into())
+    );
+    assert_eq!(
+        machine.property("old-backup.timer", "UnitFileState"),
+        "disabled"
+    );
+    assert_eq!(active("agnes-tls-rotate.timer"), "active");
+    assert_eq!(read(&format!("{CERTS}/generations/1/fullchain.pem")), chain);
+    let env = read("/opt/agnes/.env");
+    assert!(
+        env.starts_with("# by hand\n") && env.contains("LEGACY_OPTION=1"),
+        "{env}"
+    );
+    assert!(
+        env.contains("JWT_SECRET_KEY=8f0c1d2e") && env.contains("SCHEDULER_API_TOKEN="),
+        "{env}"
+    );
+    adopt(&[]).exits(0).with_outcome("unchanged");
+
+    // a person's line in between stays
+    machine
+        .write("/etc/cron.d/agnes", &format!("{cron}# added\n"))
+        .unwrap();
+    adopt(&["--give-back", "--dry-run"])
+        .exits(0)
+        .with_outcome("unchanged");
+    adopt(&["--give-back"]).exits(0).with_outcome("changed");
+    assert_eq!(read("/etc/cron.d/agnes"), format!("{CRON}# added\n"));
+    assert_eq!(active("old-backup.timer"), "active");
+    assert_eq!(
+        machine.property("agnes-tls-rotate.timer", "LoadState"),
+        "not-found"
+    );
+    assert_eq!(read(&format!("{CERTS}/fullchain.pem")), chain);
+    assert_eq!(read(&format!("{CERTS}/privkey.pem")), key);
+    machine
+        .run(&[
+            "test",
+            "-f",
+            &format!("{CERTS}/privkey.pem"),
+            "-a",
+            "!",
+            "-L",
+            &format!("{CERTS}/privkey.pem"),
+        ])
+        .exits(0);
+    let again = adopt(&["--give-back"]).exits(1);
+    assert_eq!(again.detail("reason"), "not-adopted");
+    // and once more
+    adopt(&[]).exits(0).with_outcome("changed");
+    assert_eq!(active("old-backup.timer"), "inactive");
+}
