@@ -198,6 +198,34 @@ fn every_example_has_the_same_script_from_terraform_and_from_agnes_ops() {
     }
 }
 
+#[test]
+fn the_rehearsal_of_the_onboarding_runs_as_it_is_written() {
+    let text =
+        std::fs::read_to_string(checkout::root().unwrap().join("docs/onboarding.md")).unwrap();
+    let blocks: Vec<&str> = text
+        .split("```sh rehearsal\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!blocks.is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    let programs = agnes_ops().parent().unwrap().display().to_string();
+    let path = std::env::var("PATH").unwrap();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-euc", &blocks.concat()])
+        .current_dir(dir.path())
+        .env("PATH", format!("{programs}:{path}"));
+    let said = run(shell).exits(0);
+    assert!(
+        said.stdout.contains("DOMAIN=agnes.example.com"),
+        "{}",
+        said.stdout
+    );
+    let units = std::fs::read_to_string(dir.path().join("units.txt")).unwrap();
+    assert!(units.contains("# /etc/systemd/system/agnes-upgrade.timer"));
+}
+
 /// Texts that a shell, a template or JSON would read.
 fn odd_texts() -> Vec<String> {
     let mut seed = seed().wrapping_mul(2) + 1;

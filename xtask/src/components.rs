@@ -75,8 +75,8 @@ enum Origin {
         version: &'static str,
         sha512: &'static str,
         files: &'static [&'static str],
-        /// What is used where it cannot be had, so that nothing goes unproven without it.
-        instead: &'static str,
+        /// What is used where it cannot be had, so that nothing goes unproven without it; `None`: nothing is.
+        instead: Option<&'static str>,
     },
     /// A program of a crate.
     Crate { version: &'static str },
@@ -87,7 +87,7 @@ enum Origin {
 impl Component {
     fn instead(&self) -> Option<&'static str> {
         match self.origin {
-            Origin::Npm { instead, .. } => Some(instead),
+            Origin::Npm { instead, .. } => instead,
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ pub mod figures;
 mod http;
 pub mod layers;
 pub mod pentest;
+pub mod release;
 mod scenes;
 pub mod soak;
 pub mod suite;

