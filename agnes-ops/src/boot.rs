@@ -377,7 +377,9 @@ impl Boot<'_> {
         if !self.options.root.is_live() {
             return Ok(Done::Skipped("systemd does not run here".to_owned()));
         }
+        // it may have been tried before its secrets were there, and given up on
         let patience = std::time::Duration::from_secs(900);
+        let _ = systemd::act(host, "reset-failed", &[SERVER_UNIT], patience);
         systemd::act(host, "start", &[SERVER_UNIT], patience).map_err(|why| {
             stop(
                 "start-failed",

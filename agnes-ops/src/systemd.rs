@@ -32,7 +32,8 @@ pub fn act(host: &Host, verb: &str, units: &[&str], deadline: Duration) -> Resul
     }
     match host.run(&argv, None, deadline) {
         Ok(ran) if ran.code == 0 => Ok(()),
-        Ok(ran) => Err(format!("systemctl {verb}: {}", ran.last_line())),
+        // what follows its first line is advice
+        Ok(ran) => Err(format!("systemctl {verb}: {}", ran.first_line())),
         Err(RunError::NoProgram) => Err("there is no systemctl program".to_owned()),
         Err(error) => Err(format!("systemctl {verb}: {error}")),
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use agnes_e2e::components::require;
 use agnes_e2e::deployment::{Deployment, Ran, run};
 use agnes_e2e::disk::Disk;
+use agnes_e2e::systemd::Machine;
 use serde_json::Value;
 
 use crate::crash::{checkpoints, chosen, killed_at};
@@ -326,4 +327,67 @@ fn b06_a_boot_that_is_killed_anywhere_is_finished_by_the_next() {
         );
         disk.unmount();
     }
+}
+
+#[test]
+fn b02_systemd_mounts_the_disk_and_the_unit_brings_the_host_up() {
+    const UUID: &str = "3b6f2f6e-0a4c-4f0e-9d55-8f1f0e3f2c11";
+    if require("mkfs.xfs").is_none() {
+        return;
+    }
+    let uuid = format!("uuid={UUID}");
+    let disk = Disk::made_by(MIB, &["mkfs.xfs", "-q", "-m", &uuid]).unwrap();
+    let Some(machine) = Machine::boot_with(&[disk.device()]).unwrap() else {
+        return;
+    };
+    let device = disk.device().display();
+    let env = "DOMAIN=agnes.example.com\nAGNES_RUNTIME=process\nAGNES_LISTEN=127.0.0.1:8000\n";
+    let toml = format!("[host]\ndata_device = \"{device}\"\n");
+    machine.write("/opt/agnes/.env", env).unwrap();
+    machine.write("/opt/agnes/agnes.toml", &toml).unwrap();
+    // what udev does on a machine
+    let by_uuid = format!("/dev/disk/by-uuid/{UUID}");
+    machine.run(&["mkdir", "-p", "/dev/disk/by-uuid"]).exits(0);
+    machine
+        .run(&["ln", "-s", &device.to_string(), &by_uuid])
+        .exits(0);
+
+    let dir = "/opt/agnes";
+    // whatever mask a person's shell has; the server is not root
+    machine
+        .run(&["chmod", "0644", "/opt/agnes/agnes.toml"])
+        .exits(0);
+    let boot = machine.ops(dir, &["boot"]);
+    assert_eq!(
+        boot.code,
+        0,
+        "{}{}",
+        boot.stdout,
+        machine.journal("agnesd.service")
+    );
+    let boot = boot.with_outcome("changed");
+    assert_eq!(Host::step(&boot, "start"), "done", "{}", boot.stdout);
+    assert_eq!(machine.property("data.mount", "ActiveState"), "active");
+    assert_eq!(machine.property("data.mount", "UnitFileState"), "enabled");
+    assert_eq!(machine.property("agnesd.service", "ActiveState"), "active");
+    assert!(machine.read("/data/.agnes-disk.json").is_ok());
+    machine
+        .ops(dir, &["boot"])
+        .exits(0)
+        .with_outcome("unchanged");
+
+    // the next boot of the machine: its units alone
+    machine
+        .run(&["systemctl", "stop", "agnesd.service", "data.mount"])
+        .exits(0);
+    let nothing = machine.ops(dir, &["secrets", "ensure"]).exits(1);
+    assert_eq!(nothing.detail("reason"), "state-disk");
+    let started = machine.run(&["systemctl", "start", "agnes-boot.service"]);
+    assert_eq!(started.code, 0, "{}", machine.journal("agnes-boot.service"));
+    assert_eq!(machine.property("data.mount", "ActiveState"), "active");
+    assert_eq!(machine.property("agnesd.service", "ActiveState"), "active");
+    machine.ops(dir, &["status"]);
+    machine
+        .run(&["systemctl", "stop", "agnesd.service", "data.mount"])
+        .exits(0);
 }

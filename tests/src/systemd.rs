@@ -33,6 +33,14 @@ impl Machine {
     /// # Errors
     /// The engine's, or systemd's when it does not come up.
     pub fn boot() -> Result<Option<Self>> {
+        Self::boot_with(&[])
+    }
+
+    /// Boots one that has these block devices of this machine too.
+    ///
+    /// # Errors
+    /// As [`Machine::boot`].
+    pub fn boot_with(devices: &[&Path]) -> Result<Option<Self>> {
         let Some(docker) = Docker::get() else {
             return Ok(None);
         };
@@ -45,6 +53,9 @@ impl Machine {
             .args(["--security-opt", "seccomp=unconfined"])
             .args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"])
             .args(["--stop-signal", "SIGRTMIN+3", "--env", "container=docker"]);
+        for device in devices {
+            run.args(["--device", &device.display().to_string()]);
+        }
         if Path::new(CGROUP).is_dir() {
             run.args(["--volume", &format!("{CGROUP}:{CGROUP}:rw")]);
         }

@@ -387,10 +387,7 @@ impl Disk<'_> {
         match self.host.run(argv, None, WORK) {
             Ok(ran) if ran.code == 0 => Ok(()),
             // what follows mount's first line is advice
-            Ok(ran) => {
-                let first = ran.stderr.lines().find(|line| !line.trim().is_empty());
-                anyhow::bail!("{program}: {}", first.unwrap_or("no output").trim())
-            }
+            Ok(ran) => anyhow::bail!("{program}: {}", ran.first_line()),
             Err(RunError::NoProgram) => anyhow::bail!("there is no {program} program"),
             Err(error) => anyhow::bail!("{program}: {error}"),
         }

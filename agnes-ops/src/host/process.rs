@@ -31,6 +31,16 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// The first non-empty line of what it complained of, for programs that say what is wrong and then what to do.
+    pub fn first_line(&self) -> &str {
+        self.stderr
+            .lines()
+            .chain(self.stdout.lines())
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("no output")
+            .trim()
+    }
+
     /// The last non-empty line of what it complained of, for one-line messages.
     pub fn last_line(&self) -> &str {
         self.stderr

@@ -113,6 +113,11 @@ pub fn drop_in(unit: &Unit, settings: &Settings) -> Result<Option<String>, Strin
     ];
     if unit.name == SERVER {
         let state = plain(&settings.state_dir)?;
+        let data = plain(&settings.data_dir)?;
+        lines.splice(
+            1..1,
+            ["[Unit]".to_owned(), format!("RequiresMountsFor={data}")],
+        );
         lines.extend([
             "LoadCredential=".to_owned(),
             format!("LoadCredential=secret:{state}/secrets/live"),

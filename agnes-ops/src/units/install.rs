@@ -18,7 +18,7 @@ use super::{Found, PROGRAM, Root, SERVER_PROGRAM, SYSUSERS, UNITS, look};
 use crate::host::{Entry, Host};
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::sha256::sha256;
-use crate::systemd;
+use crate::{disk, systemd};
 
 /// The program of the version that runs, below the deployment's directory; it follows every upgrade.
 const CURRENT: &str = "current/agnes-ops";
@@ -304,6 +304,10 @@ impl Work<'_> {
                     Err(error) => anyhow::bail!("systemd-sysusers: {error}"),
                 }
             })?;
+        }
+        if let disk::State::NotProven(_) = disk::look(self.host, self.settings) {
+            // they belong on the data disk, and a boot makes them there
+            return Ok(());
         }
         let owner = user(self.host)?;
         for dir in [&self.settings.data_dir, &self.settings.state_dir] {

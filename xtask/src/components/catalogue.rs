@@ -221,7 +221,7 @@ pub const ALL: &[Component] = &[
         probe: Probe::Exists,
         origin: Origin::Tree(Tree {
             variant: "minbase",
-            packages: "systemd,systemd-sysv,procps,libstdc++6,ca-certificates",
+            packages: "systemd,systemd-sysv,procps,xfsprogs,libstdc++6,ca-certificates",
             hooks: &[],
         }),
     },
