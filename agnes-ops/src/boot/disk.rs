@@ -20,7 +20,7 @@ use crate::disk::{Formatting, HostRecord, Sentinel};
 use crate::host::{Host, RunError};
 use crate::units::Root;
 
-/// Where a disk is looked into before it counts.
+/// Where a disk is looked into before it counts; each run has a place of its own there, named by its process.
 const LOOK: &str = "/run/agnes/disk-look";
 /// How long a device may take to appear after a boot.
 const APPEARS: Duration = Duration::from_secs(15);
@@ -135,15 +135,16 @@ impl Disk<'_> {
             .formatting
             .as_ref()
             .is_some_and(|open| open.uuid == uuid);
-        let at = Path::new(LOOK);
+        self.end_looks_of_dead_runs()?;
+        let at = &Path::new(LOOK).join(std::process::id().to_string());
         self.host.make_dir(at)?;
-        let _ = self.run(&["umount", LOOK]);
+        let place = at.to_string_lossy();
         let options = match kind {
             "xfs" => "ro,norecovery,nouuid,nosuid,nodev,noexec",
             _ => "ro,noload,nosuid,nodev,noexec",
         };
         let device = self.device.to_string_lossy();
-        if let Err(why) = self.run(&["mount", "-t", kind, "-o", options, &device, LOOK]) {
+        if let Err(why) = self.run(&["mount", "-t", kind, "-o", options, &device, &place]) {
             if ours {
                 return Ok(Some(Fresh::CutOff));
             }
@@ -165,9 +166,28 @@ impl Disk<'_> {
                     known: record.disk.clone(),
                 })
             });
-        self.run(&["umount", LOOK])?;
+        self.run(&["umount", &place])?;
+        self.host.remove_flat_dir(at)?;
         judge(&inside?).map_err(Failed::Refused)?;
         Ok(None)
+    }
+
+    /// A look that was killed would keep the disk from being mounted for writing.
+    fn end_looks_of_dead_runs(&self) -> Result<(), Failed> {
+        let looks = Path::new(LOOK);
+        for name in self.host.list(looks)? {
+            let is_alive = match name.parse() {
+                Ok(pid) => self.host.process(pid)?.is_some(),
+                Err(_) => false,
+            };
+            if !is_alive {
+                let at = looks.join(&name);
+                // it may be killed before it was mounted
+                let _ = self.run(&["umount", &at.to_string_lossy()]);
+                self.host.remove_flat_dir(&at)?;
+            }
+        }
+        Ok(())
     }
 
     /// One that is mounted already has to be the one that was here.
