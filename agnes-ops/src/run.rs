@@ -79,11 +79,11 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
         Command::Boot(args) => {
             let prepared = boot::prepare(args, &host, &dir, cli.global.lock_wait, &mut lock);
             loaded = settings(&dir, environment);
-            boot::rebase(&mut loaded, args.root.as_deref());
             prepared
         }
         _ => Ok(boot::Prepared::default()),
     };
+    boot::rebase(&mut loaded, cli.command.root());
     let report = match prepared {
         Ok(prepared) => dispatch(cli, environment, &host, &dir, &loaded, &prepared, &mut lock),
         Err(report) => *report,
@@ -167,6 +167,12 @@ fn dispatch(
             Exit::Failed,
             refusal.hint("agnes-ops boot mounts it, or says why not"),
         );
+    }
+    if cli.command.root().is_some()
+        && cli.command.changes()
+        && let Err(error) = host.make_dir(dir)
+    {
+        return failed(&cli.command, &error.into());
     }
     if cli.command.changes() && held.is_none() {
         match lock(host, dir, name, cli.global.lock_wait) {
@@ -379,11 +385,9 @@ fn directory(cli: &Cli, environment: &Environment) -> PathBuf {
         .dir
         .clone()
         .or_else(|| environment.get("AGNES_DIR").map(PathBuf::from));
-    let dir = named.unwrap_or_else(|| match &cli.command {
-        Command::Boot(cli::Boot {
-            root: Some(root), ..
-        }) => boot::below(root, Path::new(DIR)),
-        _ => PathBuf::from(DIR),
+    let dir = named.unwrap_or_else(|| match cli.command.root() {
+        Some(root) => boot::below(root, Path::new(DIR)),
+        None => PathBuf::from(DIR),
     });
     std::path::absolute(&dir).unwrap_or(dir)
 }

@@ -12,6 +12,7 @@ mod status;
 
 use std::path::{Path, PathBuf};
 
+use agnes_config::Settings;
 use anyhow::{Context as _, Result};
 
 pub use install::{Options, install, remove, user as server_user};
@@ -42,6 +43,17 @@ impl<'a> Root<'a> {
         self.0.unwrap_or_else(|| Path::new("/")).join(below)
     }
 
+    /// The settings as they are called once the tree is somebody's root.
+    fn inside(self, settings: &Settings) -> Settings {
+        let mut inside = settings.clone();
+        for path in [&mut inside.dir, &mut inside.data_dir, &mut inside.state_dir] {
+            if let Some(below) = self.0.and_then(|root| path.strip_prefix(root).ok()) {
+                *path = Path::new("/").join(below);
+            }
+        }
+        inside
+    }
+
     /// A unit's file.
     pub fn unit(self, name: &str) -> PathBuf {
         self.path(UNITS).join(name)
@@ -59,7 +71,7 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// The files that these settings ask for, by path below the root.
-pub fn rendered(settings: &agnes_config::Settings) -> Vec<(String, String)> {
+pub fn rendered(settings: &Settings) -> Vec<(String, String)> {
     let desired = plan::desired(settings, plan::Purpose::Install);
     let files = desired.map(|desired| desired.files).unwrap_or_default();
     let wanted = files.into_iter();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agnes_e2e::deployment::{Deployment, Ran};
+use agnes_e2e::deployment::{Deployment, Ran, agnes_ops, run};
 use agnes_e2e::systemd::Machine;
 use serde_json::Value;
 
@@ -183,7 +183,7 @@ fn b09_units_converge_both_ways_and_people_s_changes_are_kept() {
         .with_outcome("unchanged");
 }
 
-/// Every file and link below a directory, with what it says.
+/// Every file and link of a host but its data, with what it says.
 fn tree(root: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut open = vec![root.to_owned()];
@@ -201,6 +201,7 @@ fn tree(root: &Path) -> BTreeMap<String, String> {
             }
         }
     }
+    found.retain(|name, _| name.starts_with("etc/") || name.starts_with("usr/"));
     found
 }
 
@@ -233,6 +234,60 @@ fn b06_an_install_that_is_killed_anywhere_is_finished_by_the_next() {
         assert_eq!(tree(root.path()), wanted, "checkpoint {number}");
         deployment.ops(&verb).exits(0).with_outcome("unchanged");
     }
+}
+
+#[test]
+fn a_tree_of_nothing_gets_units_that_are_right_once_it_is_a_root() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().display().to_string();
+    let ops = |verb: &[&str]| {
+        let mut command = std::process::Command::new(agnes_ops());
+        command
+            .env_clear()
+            .args(verb)
+            .args(["--root", &root, "--json"]);
+        run(command)
+    };
+    ops(&["units", "status"]).exits(10);
+    ops(&["units", "install", "--dry-run"]).exits(0);
+    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), 0);
+    ops(&["units", "install"]).exits(0).with_outcome("changed");
+    ops(&["units", "install"])
+        .exits(0)
+        .with_outcome("unchanged");
+    ops(&["units", "status"]).exits(0);
+    let units = tree.path().join("etc/systemd/system");
+    assert!(
+        units
+            .join("timers.target.wants/agnes-upgrade.timer")
+            .is_symlink()
+    );
+    // what is shipped fits, so there is no drop-in
+    assert!(!units.join("agnes-upgrade.service.d").exists());
+    ops(&["units", "remove"]).exits(0).with_outcome("changed");
+    assert!(!units.join("agnes-upgrade.timer").exists());
+    // a blank machine's boot says what it would do, and makes nothing
+    let blank = tempfile::tempdir().unwrap();
+    let root = blank.path().display().to_string();
+    let config = tree.path().join("boot.json");
+    std::fs::write(
+        &config,
+        r#"{"version":1,"env":{"DOMAIN":"agnes.example.com"}}"#,
+    )
+    .unwrap();
+    let mut command = std::process::Command::new(agnes_ops());
+    let config = config.display().to_string();
+    command.env_clear().args([
+        "boot",
+        "--dry-run",
+        "--root",
+        &root,
+        "--config",
+        &config,
+        "--json",
+    ]);
+    run(command).exits(0).with_outcome("unchanged");
+    assert_eq!(std::fs::read_dir(blank.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -382,6 +382,10 @@ impl Disk<'_> {
         did.push(format!("write {}", path.display()));
         if !self.dry_run {
             self.install(&path, &text)?;
+            if self.root.is_live() {
+                let reload = crate::systemd::act(self.host, "daemon-reload", &[], WORK);
+                reload.map_err(anyhow::Error::msg)?;
+            }
         }
         Ok(())
     }

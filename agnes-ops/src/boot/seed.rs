@@ -133,7 +133,12 @@ pub fn seed(host: &Host, dir: &Path, given: &Given, run: Run) -> Result<Seeded> 
     let mut record = HostRecord::read(host, dir)?;
     let mut seeded = Seeded::default();
     let text = given.toml()?;
-    validate(host, dir, given, &text)?;
+    // a look leaves nothing, also not where there is no directory yet
+    let staged = match run {
+        Run::Real => dir.join(STAGED),
+        Run::Dry => given.scratch(),
+    };
+    validate(host, &staged, given, &text)?;
     let path = dir.join(TOML);
     let there = host
         .read(&path)
@@ -183,8 +188,8 @@ pub fn seed(host: &Host, dir: &Path, given: &Given, run: Run) -> Result<Seeded> 
 }
 
 /// As a deployment of its own: what is wrong with it has a line each.
-fn validate(host: &Host, dir: &Path, given: &Given, text: &str) -> Result<()> {
-    let loaded = staged(host, &dir.join(STAGED), given, text, |_| ())?.0;
+fn validate(host: &Host, at: &Path, given: &Given, text: &str) -> Result<()> {
+    let loaded = staged(host, at, given, text, |_| ())?.0;
     refuse_problems(&loaded)
 }
 

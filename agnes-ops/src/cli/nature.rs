@@ -4,6 +4,8 @@
 //!
 //! Does not: do anything.
 
+use std::path::Path;
+
 use super::{Boot, Command, Config, Render, Secrets, Snapshot, Tls, Units, Upgrade};
 
 impl Snapshot {
@@ -80,8 +82,20 @@ impl Command {
             Command::Render(
                 Render::StartupScript { .. } | Render::Env { .. } | Render::Units { vars: Some(_) },
             ) => false,
+            // a blank machine has none yet; a boot makes it
+            Command::Boot(_) => false,
+            Command::Units(units) => units.root().is_none(),
             Command::Config(_) => named,
             _ => true,
+        }
+    }
+
+    /// The tree that it works on; `None`: this host.
+    pub fn root(&self) -> Option<&Path> {
+        match self {
+            Command::Boot(boot) => boot.root.as_deref(),
+            Command::Units(units) => units.root(),
+            _ => None,
         }
     }
 

@@ -63,7 +63,8 @@ fn converge(
     options: &Options<'_>,
     purpose: Purpose,
 ) -> Result<Report> {
-    let desired = match desired(settings, purpose) {
+    let root = options.root;
+    let desired = match desired(&root.inside(settings), purpose) {
         Ok(desired) => desired,
         Err(why) => {
             let message = format!("{why}; nothing was touched");
@@ -72,7 +73,6 @@ fn converge(
             return Ok(Report::refused(Exit::Config, refusal));
         }
     };
-    let root = options.root;
     let observed = observe(host, root, &desired)?;
     let mut remembered = remembered(options.memory);
     let actions = plan(&desired, &observed, &remembered);

@@ -93,7 +93,8 @@ pub fn findings(host: &Host, settings: &Settings) -> Result<Vec<Finding>> {
 }
 
 fn survey(host: &Host, settings: &Settings, root: Root<'_>) -> Result<(Vec<Row>, Vec<Finding>)> {
-    let desired = desired(settings, Purpose::Install).map_err(anyhow::Error::msg)?;
+    let desired = desired(&root.inside(settings), Purpose::Install);
+    let desired = desired.map_err(anyhow::Error::msg)?;
     let observed = observe(host, root, &desired)?;
     let masked = masked(&observed);
     let mut rows = Vec::new();

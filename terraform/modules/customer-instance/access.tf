@@ -4,7 +4,7 @@ resource "google_service_account" "instance" {
   for_each = local.instances
 
   project      = var.project
-  account_id   = substr(local.prefix[each.key], 0, 30)
+  account_id   = local.prefix[each.key]
   display_name = "Agnes ${local.prefix[each.key]}"
 }
 

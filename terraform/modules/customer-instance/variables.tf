@@ -75,6 +75,11 @@ variable "prod_instance" {
     secrets                 = optional(map(object({ secret_id = optional(string), required = optional(bool) })), {})
     env                     = optional(map(string), {})
   })
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", "${var.customer_name}-${var.prod_instance.name}"))
+    error_message = "customer_name and the instance's name, with a hyphen between, are 6 to 30 lower-case letters, digits and hyphens: a service account is called so."
+  }
 }
 
 variable "dev_instances" {
@@ -116,6 +121,10 @@ variable "dev_instances" {
   validation {
     condition     = !contains([for instance in var.dev_instances : instance.name], var.prod_instance.name)
     error_message = "A dev instance has the name of the production one: one of them would silently be dropped."
+  }
+  validation {
+    condition     = alltrue([for instance in var.dev_instances : can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", "${var.customer_name}-${instance.name}"))])
+    error_message = "customer_name and the instance's name, with a hyphen between, are 6 to 30 lower-case letters, digits and hyphens: a service account is called so."
   }
 }
 
