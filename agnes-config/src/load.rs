@@ -163,6 +163,15 @@ pub fn load(
     build::build(dir, layers)
 }
 
+/// What these texts of an `agnes.toml` and a `.env` would come to in `dir`, without any other layer; neither is read from there.
+pub fn load_texts(dir: &Path, toml: &str, dotenv: &[u8]) -> Loaded {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let mut layers = layers::Layers::default();
+    toml_file::read_text(&dir, "agnes.toml", toml, &mut layers);
+    environment::read_text(&dir, dotenv, &mut layers);
+    build::build(dir, layers)
+}
+
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]

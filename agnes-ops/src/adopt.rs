@@ -32,6 +32,15 @@ const PAIR: [(&str, u32); 2] = [("fullchain.pem", 0o644), ("privkey.pem", 0o600)
 /// A command of this program, run as it would run by itself, its record included.
 pub type Command<'a> = &'a dyn Fn() -> Result<Report>;
 
+/// Who looks after the host from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// This program.
+    Ours,
+    /// Its scripts, again.
+    Theirs,
+}
+
 /// How it runs.
 pub struct Options<'a> {
     /// Says what would be done, and does nothing.
@@ -76,14 +85,12 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
     let mut work = Work::new(deployment, options);
     let found = work.survey()?;
     let kept = work.kept()?;
-    let record = kept.clone().unwrap_or_else(|| found.clone());
-    let mut record = Record {
-        // what an earlier run switched off is off already
-        cron: merged(record.cron, &found.cron),
-        timers: united(record.timers, &found.timers),
-        ..record
-    };
-    record.timers.sort();
+    // what an earlier run switched off is off already, and still theirs
+    let mut record = kept.clone().unwrap_or_else(|| found.clone());
+    for (path, lines) in &found.cron {
+        unite(record.cron.entry(path.clone()).or_default(), lines);
+    }
+    unite(&mut record.timers, &found.timers);
     if kept.as_ref() != Some(&record) {
         let path = work.record_path();
         work.step(format!("write {}", path.display()), |deployment| {
@@ -154,24 +161,12 @@ fn work_dir(deployment: Deployment<'_>) -> String {
     deployment.settings.dir.display().to_string()
 }
 
-fn merged(
-    mut known: BTreeMap<PathBuf, Vec<String>>,
-    found: &BTreeMap<PathBuf, Vec<String>>,
-) -> BTreeMap<PathBuf, Vec<String>> {
-    for (path, lines) in found {
-        let there = known.entry(path.clone()).or_default();
-        *there = united(std::mem::take(there), lines);
-    }
-    known
-}
-
-fn united(mut known: Vec<String>, found: &[String]) -> Vec<String> {
+fn unite(known: &mut Vec<String>, found: &[String]) {
     for one in found {
         if !known.contains(one) {
             known.push(one.clone());
         }
     }
-    known
 }
 
 impl<'a> Work<'a> {

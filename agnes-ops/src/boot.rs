@@ -8,13 +8,17 @@
 mod directories;
 mod disk;
 mod docker;
+mod given;
 mod log;
 mod seed;
 
 use agnes_config::{FileOwner, Overlay, Runtime};
+use std::path::Path;
+
 use anyhow::Result;
 
-pub use seed::{Given, Run as SeedRun, Seeded, seed};
+pub use given::Given;
+pub use seed::{Run as SeedRun, Seeded, seed};
 
 use self::disk::{Became, Disk, Failed as DiskFailed};
 use self::log::{Done, Log, Stop};
@@ -24,7 +28,8 @@ use crate::outcome::{Outcome, Refusal, Report};
 use crate::served::ControlSocket;
 use crate::tls::ProofTime;
 use crate::units::Root;
-use crate::{compose, systemd, units, upgrade};
+use crate::upgrade::{self, first};
+use crate::{compose, systemd, units};
 
 /// The server's unit.
 const SERVER_UNIT: &str = "agnesd.service";
@@ -59,7 +64,7 @@ pub struct Options<'a> {
 struct Boot<'a> {
     deployment: Deployment<'a>,
     options: &'a Options<'a>,
-    brought: Option<upgrade::Brought>,
+    brought: Option<first::Brought>,
 }
 
 type StepOf<'a> = fn(&mut Boot<'a>) -> Result<Done, Stop>;
@@ -71,7 +76,7 @@ pub fn boot(deployment: Deployment<'_>, options: &Options<'_>) -> Report {
         options,
         brought: None,
     };
-    let all: [(&str, StepOf<'_>); 11] = [
+    let all: [(&'static str, StepOf<'_>); 12] = [
         ("configuration", Boot::configuration),
         ("units", Boot::units),
         ("disk", Boot::disk),
@@ -83,13 +88,11 @@ pub fn boot(deployment: Deployment<'_>, options: &Options<'_>) -> Report {
         ("secrets", Boot::secrets),
         ("certificates", Boot::certificates),
         ("start", Boot::start),
+        ("admin", Boot::admin),
     ];
     let mut log = Log::default();
     let mut stopped = false;
-    for (name, step) in all
-        .into_iter()
-        .chain([("admin", Boot::admin as StepOf<'_>)])
-    {
+    for (name, step) in all {
         if stopped {
             log.step(name, "not-reached", 0, String::new());
             continue;
@@ -100,28 +103,7 @@ pub fn boot(deployment: Deployment<'_>, options: &Options<'_>) -> Report {
         stopped = ended.is_err();
         log.ended(name, ended, took);
     }
-    let mut report = log.report(options.dry_run);
-    if !options.dry_run {
-        let published = publish(deployment, &report);
-        report.details.insert("published".into(), published.into());
-    }
-    report
-}
-
-/// Outside the machine, where a Google machine has such a place; never a reason to fail.
-fn publish(deployment: Deployment<'_>, report: &Report) -> String {
-    let value = match &report.refusal {
-        None => "ok".to_owned(),
-        Some(refusal) => format!("failed: {}", refusal.message),
-    };
-    match deployment.fetcher.guest_attribute("agnes/boot", &value) {
-        Ok(true) => "guest-attributes".to_owned(),
-        Ok(false) => "nowhere: this is no Google machine".to_owned(),
-        Err(failure) => {
-            tracing::warn!("the outcome is not published: {failure}");
-            format!("nowhere: {}", failure.message)
-        }
-    }
+    log.report(options.dry_run)
 }
 
 fn stop(reason: &str, why: impl std::fmt::Display) -> Stop {
@@ -264,7 +246,7 @@ impl Boot<'_> {
             let missing = docker::look(host).map_err(|why| host_error(&why))?;
             return Ok(match missing {
                 None => Done::Unchanged("Docker and Compose answer".to_owned()),
-                Some(missing) => Done::Planned(format!("{missing:?}")),
+                Some(missing) => Done::Planned(missing.to_string()),
             });
         }
         let did =
@@ -278,7 +260,8 @@ impl Boot<'_> {
         }
         let surroundings = self.options.surroundings;
         if !self.options.dry_run {
-            let finished = upgrade::finish(self.deployment, surroundings, &self.options.upgrade);
+            let finished =
+                upgrade::finish_open(self.deployment, surroundings, &self.options.upgrade);
             if let Some(report) = finished.map_err(|why| host_error(&why))? {
                 if let Some(refusal) = report.refusal {
                     return Err(refusal);
@@ -286,18 +269,18 @@ impl Boot<'_> {
                 return Ok(Done::Changed(report.text));
             }
         }
-        match upgrade::runs(self.deployment, surroundings) {
-            Ok(upgrade::Runs::Something) => {
+        match first::runs(self.deployment, surroundings) {
+            Ok(first::Runs::Something) => {
                 return Ok(Done::Unchanged(
                     "a version runs; ticks upgrade it".to_owned(),
                 ));
             }
-            Ok(upgrade::Runs::Stopped(state)) => {
+            Ok(first::Runs::Stopped(state)) => {
                 return Ok(Done::Skipped(format!(
                     "{SERVICE} is {state}: a person's doing, and left at that"
                 )));
             }
-            Ok(upgrade::Runs::Nothing) => {}
+            Ok(first::Runs::Nothing) => {}
             Err(why) if self.options.dry_run => return Ok(Done::Planned(format!("{why:#}"))),
             Err(why) => return Err(host_error(&why)),
         }
@@ -306,7 +289,7 @@ impl Boot<'_> {
                 "bring the version that is wanted, by digest".to_owned(),
             ));
         }
-        let brought = upgrade::bring(self.deployment, surroundings).map_err(of_first)?;
+        let brought = first::bring(self.deployment, surroundings).map_err(of_first)?;
         let said = format!("{} is here, and kept", brought.short());
         self.brought = Some(brought);
         Ok(Done::Changed(said))
@@ -316,8 +299,8 @@ impl Boot<'_> {
         let Some(brought) = &mut self.brought else {
             return Ok(Done::Skipped("no version was brought".to_owned()));
         };
-        let did = upgrade::bring_host_files(self.deployment, brought, &self.options.upgrade)
-            .map_err(of_first)?;
+        let did =
+            first::host_files(self.deployment, brought, &self.options.upgrade).map_err(of_first)?;
         Ok(listed(did, false, "as that version has them"))
     }
 
@@ -350,7 +333,7 @@ impl Boot<'_> {
         }
         if let Some(brought) = &self.brought {
             let surroundings = self.options.surroundings;
-            upgrade::start(
+            first::start(
                 self.deployment,
                 surroundings,
                 brought,
@@ -406,7 +389,9 @@ impl Boot<'_> {
         let containers = compose::containers(host, &settings.dir, SERVICE)
             .map_err(|missing| stop("host-error", missing.into_clause()))?;
         for container in containers {
-            let seen = std::path::PathBuf::from(format!("/proc/{}/root/data", container.pid));
+            // the container's own view of its files
+            let of_process = Path::new("/proc").join(container.pid.to_string());
+            let seen = of_process.join("root").join("data");
             let seen = Sentinel::read(host, &seen).map_err(|why| host_error(&why))?;
             if seen != known {
                 let why = format!(
@@ -432,6 +417,6 @@ impl Boot<'_> {
     }
 }
 
-fn of_first(failed: upgrade::FirstFailed) -> Stop {
+fn of_first(failed: first::Failed) -> Stop {
     stop(failed.reason, failed.why)
 }

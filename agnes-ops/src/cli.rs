@@ -5,7 +5,7 @@
 //!
 //! Does not: do anything.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -407,17 +407,6 @@ pub enum Units {
         #[arg(long, value_name = "DIR")]
         root: Option<PathBuf>,
     },
-}
-
-impl Units {
-    /// The tree that it works on; `None`: this host.
-    pub fn root(&self) -> Option<&Path> {
-        match self {
-            Self::Install { root, .. } | Self::Remove { root, .. } | Self::Status { root } => {
-                root.as_deref()
-            }
-        }
-    }
 }
 
 /// `boot`

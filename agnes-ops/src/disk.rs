@@ -11,12 +11,11 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{Entry, Host};
+use crate::host_record::HostRecord;
 use crate::state_file;
 
 /// On the data disk: which disk this is.
 const SENTINEL: &str = ".agnes-disk.json";
-/// On the boot disk, in the deployment's directory: what this host knows of itself.
-const HOST_RECORD: &str = ".host.json";
 
 /// Which disk this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,49 +38,6 @@ impl Sentinel {
     /// When it is there and not understood.
     pub fn read(host: &Host, mount_point: &Path) -> Result<Option<Self>> {
         state_file::read(host, &Self::path(mount_point))
-    }
-}
-
-/// What this host knows of itself; it is on the boot disk, so that a data disk that was swapped is told from the one that was here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostRecord {
-    /// The data disk's sentinel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<String>,
-    /// A format that has begun and is not known to have ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub formatting: Option<Formatting>,
-    /// SHA-256 of each file and value as `boot` last wrote it: `agnes.toml`, and `.env/<KEY>`.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub seeded: std::collections::BTreeMap<String, String>,
-}
-
-/// A device that was proven blank, and what is being made on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Formatting {
-    /// `host.data_device`.
-    pub device: String,
-    /// Its size.
-    pub size_bytes: u64,
-    /// The file system's, chosen before it was made.
-    pub uuid: String,
-}
-
-impl HostRecord {
-    /// Reads it; one that is not there says nothing.
-    ///
-    /// # Errors
-    /// When it is there and not understood.
-    pub fn read(host: &Host, dir: &Path) -> Result<Self> {
-        Ok(state_file::read(host, &dir.join(HOST_RECORD))?.unwrap_or_default())
-    }
-
-    /// Keeps it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write(&self, host: &Host, dir: &Path) -> Result<()> {
-        state_file::write(host, &dir.join(HOST_RECORD), self)
     }
 }
 

@@ -154,6 +154,29 @@ pub(crate) struct Fetcher {
     registries: registry::Clients,
 }
 
+/// Sets one of this machine's guest attributes, `namespace/key`; `false`: this is no Google machine. It needs no settings.
+///
+/// # Errors
+/// [`Failure`], within a few seconds.
+pub(crate) fn guest_attribute(
+    environment: &Environment,
+    name: &str,
+    value: &str,
+) -> Result<bool, Failure> {
+    let told = event_loop().and_then(|runtime| {
+        let told = runtime.block_on(google::guest_attribute(environment, name, value));
+        // a name lookup that hangs cannot be cancelled
+        runtime.shutdown_background();
+        told
+    });
+    told.map_err(|refusal| Failure {
+        reason: refusal.reason,
+        url: format!("guest-attributes/{name}"),
+        message: refusal.what,
+        hint: refusal.hint,
+    })
+}
+
 impl Fetcher {
     /// Costs nothing: no file is read and no client made before a fetch needs it.
     pub(crate) fn new(options: Options) -> Self {
@@ -230,20 +253,6 @@ impl Fetcher {
         published.map_err(|refusal| Failure {
             reason: refusal.reason,
             url: url.to_string(),
-            message: refusal.what,
-            hint: refusal.hint,
-        })
-    }
-
-    /// Sets one of this machine's guest attributes, `namespace/key`; `false`: this is no Google machine.
-    ///
-    /// # Errors
-    /// [`Failure`], within a few seconds.
-    pub(crate) fn guest_attribute(&self, name: &str, value: &str) -> Result<bool, Failure> {
-        let told = self.wait(google::guest_attribute(&self.options, name, value));
-        told.map_err(|refusal| Failure {
-            reason: refusal.reason,
-            url: format!("guest-attributes/{name}"),
             message: refusal.what,
             hint: refusal.hint,
         })
@@ -334,16 +343,7 @@ impl Fetcher {
 
     fn wait<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
         if self.runtime.get().is_none() {
-            let made = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            let made = made.map_err(|e| {
-                Refusal::new(
-                    Reason::Transient,
-                    format!("no event loop on this host: {e}"),
-                )
-            })?;
-            let _ = self.runtime.set(made);
+            let _ = self.runtime.set(event_loop()?);
         }
         let runtime = self
             .runtime
@@ -351,6 +351,18 @@ impl Fetcher {
             .ok_or_else(|| Refusal::new(Reason::Transient, "no event loop"))?;
         runtime.block_on(work)
     }
+}
+
+fn event_loop() -> Result<Runtime, Refusal> {
+    let made = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    made.map_err(|e| {
+        Refusal::new(
+            Reason::Transient,
+            format!("no event loop on this host: {e}"),
+        )
+    })
 }
 
 impl Drop for Fetcher {

@@ -14,6 +14,7 @@ mod engine;
 mod env_file;
 mod fetch;
 mod host;
+mod host_record;
 mod image;
 mod journal;
 mod outcome;

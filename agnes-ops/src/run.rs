@@ -7,6 +7,7 @@
 
 mod adopt;
 mod boot;
+mod commands;
 mod lock;
 mod print;
 mod record;
@@ -24,9 +25,11 @@ use std::time::Duration;
 use agnes_config::{Loaded, Settings, load};
 use serde_json::Value;
 
+use self::commands::Mode;
 use self::lock::{lock, parent_holds};
 use self::print::print;
 use self::record::{last_record, record};
+use crate::adopt::Whose;
 use crate::alerts::Outbox;
 use crate::cli::{self, Cli, Command};
 use crate::deployment::Deployment;
@@ -91,6 +94,9 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let name = cli.command.name();
     let mut report = report;
+    if let Command::Boot(cli::Boot { dry_run: false, .. }) = &cli.command {
+        boot::publish(environment, &mut report);
+    }
     if cli.command.changes()
         // settings that cannot be acted on leave the host untouched, the record included
         && report.exit != Exit::Config
@@ -286,7 +292,11 @@ fn command(
         Command::Units(verb) => units::run(verb, environment, deployment),
         Command::Boot(args) => boot::run(args, environment, deployment, loaded, prepared),
         Command::Adopt { give_back, dry_run } => {
-            adopt::run(environment, deployment, *give_back, *dry_run)
+            let whose = match give_back {
+                true => Whose::Theirs,
+                false => Whose::Ours,
+            };
+            adopt::run(environment, deployment, whose, Mode::of(*dry_run))
         }
         Command::Watch => {
             let screen = status::status(deployment, last_rotation.as_ref())?;
@@ -343,7 +353,6 @@ fn render_compose(
 }
 
 fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Options {
-    let path = |name| environment.get(name).map(PathBuf::from);
     let endpoint = |url: &Option<url::Url>| {
         url.as_ref()
             .map(|url| url.as_str().trim_end_matches('/').to_owned())
@@ -356,12 +365,18 @@ fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Optio
         sm_endpoint: endpoint(&settings.fetch.sm_endpoint),
         gcs_endpoint: endpoint(&settings.fetch.gcs_endpoint),
         google_project: settings.fetch.google_project.clone(),
-        environment: fetch::Environment {
-            google_application_credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
-            gce_metadata_host: environment.get("GCE_METADATA_HOST").map(str::to_owned),
-            home: path("HOME"),
-            ..fetch::Environment::default()
-        },
+        environment: google(environment),
+    }
+}
+
+/// What says whether this is a Google machine, and where its credentials are.
+fn google(environment: &Environment) -> fetch::Environment {
+    let path = |name| environment.get(name).map(PathBuf::from);
+    fetch::Environment {
+        google_application_credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
+        gce_metadata_host: environment.get("GCE_METADATA_HOST").map(str::to_owned),
+        home: path("HOME"),
+        ..fetch::Environment::default()
     }
 }
 

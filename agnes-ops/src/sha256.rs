@@ -6,18 +6,19 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 
 /// Of these bytes.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex(&digest(&SHA256, bytes))
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
-/// A digest as text.
-pub fn hex(digest: &Digest) -> String {
-    let bytes = digest.as_ref().iter();
-    bytes.fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }

@@ -153,10 +153,6 @@ fn make_directory(host: &Host, path: &Path, owner: Option<FileOwner>) -> Result<
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The snapshots that are there, the oldest first: names of directories that are finished.
 ///
 /// # Errors

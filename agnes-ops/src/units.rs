@@ -20,8 +20,8 @@ pub use status::{findings, status};
 
 use crate::host::{Entry, Host};
 
-/// Where an administrator's units are.
-const UNITS: &str = "etc/systemd/system";
+/// Where an administrator's units are, below the root.
+pub const UNITS: &str = "etc/systemd/system";
 /// Where users of the system are declared.
 const SYSUSERS: &str = "etc/sysusers.d/agnes.conf";
 /// What the units run.
@@ -110,4 +110,11 @@ fn look(host: &Host, path: &Path) -> Result<Found> {
         ),
         _ => anyhow::bail!("{}: is no file", path.display()),
     }
+}
+
+/// Those of a deployment in the usual place with this `agnes.toml`.
+#[cfg(test)]
+fn settings(toml: &str) -> Settings {
+    let loaded = agnes_config::load_texts(Path::new("/opt/agnes"), toml, b"");
+    loaded.settings.expect("settings")
 }

@@ -23,7 +23,7 @@ mod containers;
 mod drift;
 mod expected;
 mod explain;
-mod first;
+pub mod first;
 mod gate;
 mod history;
 mod hold;
@@ -45,13 +45,9 @@ mod swap;
 mod transaction;
 mod waiting;
 
-pub use apply::{Options, apply};
+pub use apply::{Options, apply, finish_open};
 pub use check::check;
 pub use explain::explain;
-pub use first::{
-    Brought, Failed as FirstFailed, Runs, bring, finish, host_files as bring_host_files, runs,
-    start,
-};
 pub use history::history;
 pub use hold::{hold, unhold};
 pub use ledger::forgive;

@@ -69,9 +69,9 @@ impl Stack {
         let data = stack.project.path().join("data");
         for directory in [&data, &data.join("state")] {
             std::fs::create_dir(directory).unwrap();
-            // others' files are safe in it: the server can add its own and take away only those
-            std::os::unix::fs::chown(directory, None, Some(999)).unwrap();
-            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o1775)).unwrap();
+            // as a boot makes them
+            std::os::unix::fs::chown(directory, Some(999), Some(999)).unwrap();
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).unwrap();
         }
         let rendered = stack.deployment.ops(&["render", "compose"]).exits(0);
         assert_eq!(rendered.detail("compose_says"), "accepted");

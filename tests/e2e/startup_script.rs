@@ -124,7 +124,11 @@ cp {root}/served "$to"
             log = log.display()
         );
         self.program("served", &text);
-        let sum = command::capture(Command::new("sha256sum").arg(self.path("served"))).unwrap();
+        self.sha256_of("served")
+    }
+
+    fn sha256_of(&self, name: &str) -> String {
+        let sum = command::capture(Command::new("sha256sum").arg(self.path(name))).unwrap();
         sum[..64].to_owned()
     }
 
@@ -161,7 +165,7 @@ fn every_example_has_the_same_script_from_terraform_and_from_agnes_ops() {
     let mut instances = serde_json::Map::new();
     for example in std::fs::read_dir(examples).unwrap() {
         let path = example.unwrap().path();
-        let values = std::fs::read_to_string(path.join("terraform.tfvars.json")).unwrap();
+        let values = std::fs::read_to_string(path.join("agnes.json")).unwrap();
         let values: Value = serde_json::from_str(&values).unwrap();
         let all = [&values["prod_instance"]]
             .into_iter()
@@ -399,7 +403,48 @@ fn b06_a_failure_before_the_boot_is_seen_from_outside() {
     assert!(!sandbox.path("local/lib/agnes/agnes-ops").exists());
     assert!(!sandbox.path("local/lib/agnes/agnes-ops.new").exists());
 
-    // a disk that takes nothing
+    // one that was meant, and is for another machine
+    let sandbox = Sandbox::new();
+    sandbox.program("served", "#!/bin/sh\nexit 126\n");
+    let sha256 = sandbox.sha256_of("served");
+    let refused = sandbox
+        .run(&by_agnes_ops(&variables(url, &sha256)))
+        .exits(1);
+    assert!(
+        refused.stderr.contains("does not run on this machine"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        sandbox
+            .log("attribute")
+            .contains("does not run on this machine")
+    );
+
+    // a boot that has an end tells it itself, and one that was killed does not
+    for (exit, told) in [(1, false), (78, false), (137, true)] {
+        let sandbox = Sandbox::new();
+        let sha256 = sandbox.serve("fetched", exit);
+        sandbox
+            .run(&by_agnes_ops(&variables(url, &sha256)))
+            .exits(exit);
+        assert_eq!(
+            sandbox
+                .log("attribute")
+                .contains("failed: agnes-ops boot: exit 137"),
+            told,
+            "{exit}"
+        );
+    }
+
+    // a place that takes nothing
+    let sandbox = Sandbox::new();
+    let sha256 = sandbox.serve("fetched", 0);
+    std::fs::create_dir_all(sandbox.path("local/lib/agnes/agnes-ops.new")).unwrap();
+    sandbox
+        .run(&by_agnes_ops(&variables(url, &sha256)))
+        .exits(1);
+    assert!(sandbox.log("attribute").contains("failed: "));
     let sandbox = Sandbox::new();
     let sha256 = sandbox.serve("fetched", 0);
     std::fs::write(sandbox.path("local/lib/agnes"), "in the way").unwrap();

@@ -17,6 +17,8 @@ use crate::env_keys::{self, KEYS, Key};
 use crate::secret::Secret;
 use crate::values::quoted;
 
+/// The deployment's own file.
+const ENV: &str = ".env";
 /// In the environment: the file that is read in place of the directory's `.env`.
 const ENV_FILE: &str = "AGNES_ENV_FILE";
 
@@ -48,6 +50,24 @@ pub(super) fn read_all(
     flags: &[(&str, String)],
     layers: &mut Layers,
 ) {
+    let entries = dotenv_entries(dir, environment, layers);
+    put_all(dir, entries, environment, flags, layers);
+}
+
+/// Puts the text of a `.env` in, and no other layer.
+pub(super) fn read_text(dir: &Path, dotenv: &[u8], layers: &mut Layers) {
+    let nothing = Environment::new([]);
+    let entries = entries(dotenv, ENV, &nothing, layers);
+    put_all(dir, entries, &nothing, &[], layers);
+}
+
+fn put_all(
+    dir: &Path,
+    dotenv: Vec<(String, String, Source)>,
+    environment: &Environment,
+    flags: &[(&str, String)],
+    layers: &mut Layers,
+) {
     let mut files: BTreeMap<&'static str, (String, Source)> = BTreeMap::new();
     let mut put = |name: &str, text: &str, source: Source, layers: &mut Layers| -> bool {
         if let Some(key) = env_keys::by_env(name) {
@@ -63,7 +83,7 @@ pub(super) fn read_all(
     };
     let wanted = layers.token_envs();
     let mut credentials = Credentials::new(&wanted);
-    for (name, text, source) in dotenv_entries(dir, environment, layers) {
+    for (name, text, source) in dotenv {
         if !put(&name, &text, source.clone(), layers) && !credentials.offer(&name, &text) {
             warn_near_miss(&name, source, layers);
         }
@@ -105,24 +125,37 @@ fn dotenv_entries(
 ) -> Vec<(String, String, Source)> {
     // a service manager can hand the file to a user who may not read it where it is
     let elsewhere = environment.get(ENV_FILE).filter(|path| !path.is_empty());
-    let at = |line: Option<usize>| Source::File {
-        name: elsewhere.clone().unwrap_or_else(|| ".env".to_owned()),
-        line,
+    let name = elsewhere.as_deref().unwrap_or(ENV);
+    let whole = || Source::File {
+        name: name.to_owned(),
+        line: None,
     };
-    let path = dir.join(elsewhere.as_deref().unwrap_or(".env"));
-    let bytes = match file::read(&path) {
+    match file::read(&dir.join(name)) {
         // named on purpose, so its absence is no default
         Ok(None) if elsewhere.is_some() => {
-            layers.problem(at(None), Some(ENV_FILE), "there is no such file");
-            return Vec::new();
+            layers.problem(whole(), Some(ENV_FILE), "there is no such file");
+            Vec::new()
         }
-        Ok(bytes) => bytes.unwrap_or_default(),
+        Ok(bytes) => entries(&bytes.unwrap_or_default(), name, environment, layers),
         Err(message) => {
-            layers.problem(at(None), None, message);
-            return Vec::new();
+            layers.problem(whole(), None, message);
+            Vec::new()
         }
+    }
+}
+
+/// The entries of a file with these bytes.
+fn entries(
+    bytes: &[u8],
+    name: &str,
+    environment: &Environment,
+    layers: &mut Layers,
+) -> Vec<(String, String, Source)> {
+    let at = |line: Option<usize>| Source::File {
+        name: name.to_owned(),
+        line,
     };
-    let parsed = dotenv::parse(&bytes, &|name| environment.get(name));
+    let parsed = dotenv::parse(bytes, &|name| environment.get(name));
     for fault in &parsed.faults {
         layers.problem(
             at(Some(fault.line)),

@@ -81,7 +81,8 @@ fn drop_ins(dir: &Path, layers: &mut Layers) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-fn read_text(dir: &Path, name: &str, text: &str, layers: &mut Layers) {
+/// Puts the text of one file into `layers`.
+pub(super) fn read_text(dir: &Path, name: &str, text: &str, layers: &mut Layers) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader {

@@ -4,7 +4,7 @@
 //!
 //! Does not: remove a file: a timer is switched off and on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -12,16 +12,12 @@ use super::cron::mentions;
 use crate::host::{Entry, Host};
 use crate::units;
 
-/// Where an administrator's units are.
-const UNITS: &str = "/etc/systemd/system";
-
 /// The names of those that are enabled.
 ///
 /// # Errors
 /// When a unit cannot be read.
 pub fn enabled(host: &Host, dir: &str) -> Result<Vec<String>> {
-    let units = Path::new(UNITS);
-    let names = host.list(units).with_context(|| format!("{UNITS}: list"))?;
+    let names = list(host)?;
     let mut found = Vec::new();
     for name in names.iter().filter(|name| name.ends_with(".timer")) {
         if units::is_ours(name) || !is_enabled(host, name)? {
@@ -38,10 +34,18 @@ pub fn enabled(host: &Host, dir: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
+fn directory() -> PathBuf {
+    Path::new("/").join(units::UNITS)
+}
+
+fn list(host: &Host) -> Result<Vec<String>> {
+    let names = host.list(&directory());
+    names.with_context(|| format!("{}: list", directory().display()))
+}
+
 fn is_enabled(host: &Host, name: &str) -> Result<bool> {
-    let directories = host.list(Path::new(UNITS))?;
-    for wants in directories.iter().filter(|name| name.ends_with(".wants")) {
-        let link = Path::new(UNITS).join(wants).join(name);
+    for wants in list(host)?.iter().filter(|name| name.ends_with(".wants")) {
+        let link = directory().join(wants).join(name);
         if matches!(host.entry(&link)?, Entry::Link(_)) {
             return Ok(true);
         }
@@ -50,7 +54,7 @@ fn is_enabled(host: &Host, name: &str) -> Result<bool> {
 }
 
 fn read(host: &Host, name: &str) -> Result<String> {
-    let path = Path::new(UNITS).join(name);
+    let path = directory().join(name);
     if !matches!(host.entry(&path)?, Entry::File { .. }) {
         return Ok(String::new());
     }

@@ -16,8 +16,9 @@ use agnes_config::Settings;
 use anyhow::Result;
 
 use self::plan::{Decision, Fresh, Inside, Mounted, Refused, Seen, decide, judge};
-use crate::disk::{Formatting, HostRecord, Sentinel};
+use crate::disk::Sentinel;
 use crate::host::{Host, RunError};
+use crate::host_record::{Formatting, HostRecord};
 use crate::units::Root;
 
 /// Where a disk is looked into before it counts; each run has a place of its own there, named by its process.

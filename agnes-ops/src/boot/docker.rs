@@ -31,6 +31,15 @@ pub enum Missing {
     Engine(String),
 }
 
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Program(name) => write!(f, "install {name}"),
+            Self::Engine(why) => write!(f, "start the Docker engine, which does not answer: {why}"),
+        }
+    }
+}
+
 /// Looks.
 ///
 /// # Errors

@@ -84,7 +84,7 @@ impl Command {
             ) => false,
             // a blank machine has none yet; a boot makes it
             Command::Boot(_) => false,
-            Command::Units(units) => units.root().is_none(),
+            Command::Units(_) => self.root().is_none(),
             Command::Config(_) => named,
             _ => true,
         }
@@ -94,7 +94,9 @@ impl Command {
     pub fn root(&self) -> Option<&Path> {
         match self {
             Command::Boot(boot) => boot.root.as_deref(),
-            Command::Units(units) => units.root(),
+            Command::Units(
+                Units::Install { root, .. } | Units::Remove { root, .. } | Units::Status { root },
+            ) => root.as_deref(),
             _ => None,
         }
     }

@@ -306,11 +306,11 @@ pub(super) async fn project(options: &Options) -> Result<String, Refusal> {
 /// # Errors
 /// `transient` when the metadata server does not answer; `forbidden` when guest attributes are not enabled.
 pub(super) async fn guest_attribute(
-    options: &Options,
+    environment: &Environment,
     name: &str,
     value: &str,
 ) -> Result<bool, Refusal> {
-    let Some(metadata) = options.environment.metadata_url() else {
+    let Some(metadata) = environment.metadata_url() else {
         return Ok(false);
     };
     let failed = |e: reqwest::Error| {

@@ -175,7 +175,7 @@ impl Host {
             }
             context.update(piece.get(..read).unwrap_or_default());
         }
-        Ok(crate::sha256::hex(&context.finish()))
+        Ok(crate::sha256::hex(context.finish().as_ref()))
     }
 
     /// The size of a file in bytes; `None`: there is none.

@@ -1,75 +1,47 @@
 //! `adopt`: the commands that it runs.
 //!
-//! Always true: each leaves its own record.
+//! Always true: as its parent.
 //!
 //! Does not: know what is taken over.
 
 use anyhow::Result;
 
-use super::record::record;
-use super::{Environment, last_record};
-use crate::adopt::{self, Options};
+use super::Environment;
+use super::commands::{Commands, Mode};
+use crate::adopt::{self, Options, Whose};
 use crate::deployment::Deployment;
 use crate::outcome::Report;
-use crate::units::Root;
-use crate::{secrets, tls, units};
+use crate::tls;
 
 pub(super) fn run(
     environment: &Environment,
     deployment: Deployment<'_>,
-    give_back: bool,
-    dry_run: bool,
+    whose: Whose,
+    mode: Mode,
 ) -> Result<Report> {
-    let Deployment { host, settings, .. } = deployment;
-    let recorded = |name: &str, report: Result<Report>| {
-        let report = report?;
-        if !dry_run {
-            record(host, settings, name, &report, 0)?;
-        }
-        Ok(report)
+    let commands = Commands {
+        environment,
+        deployment,
+        mode,
     };
-    let memory = |slug: &str| last_record(host, settings, slug)?.get("memory").cloned();
-    let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    let secrets = || {
-        let memory = memory("secrets-ensure");
-        let options = secrets::EnsureOptions {
-            dry_run,
-            lookup: &lookup,
-            memory: memory.as_ref(),
-        };
-        recorded("secrets ensure", secrets::ensure(deployment, &options))
-    };
+    let secrets = || commands.recorded("secrets ensure", commands.ensure_secrets());
     let certificates = || {
-        let options = tls::RotateOptions {
-            dry_run,
-            ..tls::RotateOptions::default()
-        };
-        let rotated = tls::rotate(deployment, options, memory("tls-rotate").as_ref());
-        recorded("tls rotate", rotated)
+        let rotated = commands.rotate_certificate(tls::RotateOptions::default());
+        commands.recorded("tls rotate", rotated)
     };
-    let of_units = |remove: bool| {
-        let memory = memory("units-install");
-        let options = units::Options {
-            dry_run,
-            root: Root::new(None),
-            program: environment.program.as_deref(),
-            memory: memory.as_ref(),
-        };
-        match remove {
-            true => recorded("units remove", units::remove(host, settings, &options)),
-            false => recorded("units install", units::install(host, settings, &options)),
-        }
-    };
+    let install = || commands.recorded("units install", commands.install_units(None));
+    let remove = || commands.recorded("units remove", commands.remove_units(None));
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let options = Options {
-        dry_run,
+        dry_run: mode == Mode::Dry,
         lookup: &lookup,
         secrets: &secrets,
         certificates: &certificates,
-        install_units: &|| of_units(false),
-        remove_units: &|| of_units(true),
+        install_units: &install,
+        remove_units: &remove,
     };
-    match give_back {
-        true => adopt::give_back(deployment, &options),
-        false => adopt::adopt(deployment, &options),
+    match whose {
+        Whose::Ours => adopt::adopt(deployment, &options),
+        Whose::Theirs => adopt::give_back(deployment, &options),
     }
 }

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use agnes_config::{Loaded, Settings, TlsMode};
 use anyhow::Result;
 
-use super::record::record;
-use super::{Environment, last_record, lock, render_compose, server_program, snapshot};
+use super::commands::{Commands, Mode};
+use super::{Environment, google, lock, render_compose, server_program, snapshot};
 use crate::boot::{self, Given, SeedRun, Seeded};
 use crate::cli;
 use crate::deployment::Deployment;
+use crate::fetch;
 use crate::host::{Host, Lock};
 use crate::outcome::{Exit, Refusal, Report};
 use crate::units::Root;
-use crate::{secrets, tls, units, upgrade};
+use crate::{tls, upgrade};
 
 /// What was done before there were settings.
 #[derive(Debug, Default)]
@@ -90,61 +91,36 @@ pub(super) fn run(
     loaded: &Loaded,
     prepared: &Prepared,
 ) -> Result<Report> {
-    let Deployment { host, settings, .. } = deployment;
-    let recorded = |name: &str, report: Result<Report>| {
-        let report = report?;
-        if !args.dry_run {
-            record(host, settings, name, &report, 0)?;
-        }
-        Ok(report)
+    let commands = Commands {
+        environment,
+        deployment,
+        mode: Mode::of(args.dry_run),
     };
-    let memory = |slug: &str| last_record(host, settings, slug)?.get("memory").cloned();
-    let root = Root::new(args.root.as_deref());
-    let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    let units = || {
-        let memory = memory("units-install");
-        let options = units::Options {
-            dry_run: args.dry_run,
-            root,
-            program: environment.program.as_deref(),
-            memory: memory.as_ref(),
-        };
-        recorded("units install", units::install(host, settings, &options))
-    };
-    let secrets = || {
-        let memory = memory("secrets-ensure");
-        let options = secrets::EnsureOptions {
-            dry_run: args.dry_run,
-            lookup: &lookup,
-            memory: memory.as_ref(),
-        };
-        recorded("secrets ensure", secrets::ensure(deployment, &options))
-    };
+    let root = args.root.as_deref();
+    let units = || commands.recorded("units install", commands.install_units(root));
+    let secrets = || commands.recorded("secrets ensure", commands.ensure_secrets());
     let certificates = |proof| {
-        let options = tls::RotateOptions {
-            dry_run: args.dry_run,
-            ensure: needs_a_pair(settings),
+        let rotated = commands.rotate_certificate(tls::RotateOptions {
+            ensure: needs_a_pair(deployment.settings),
             proof,
             ..tls::RotateOptions::default()
-        };
-        let rotated = tls::rotate(deployment, options, memory("tls-rotate").as_ref());
-        recorded("tls rotate", rotated)
+        });
+        commands.recorded("tls rotate", rotated)
     };
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let surroundings = upgrade::Surroundings {
         docker_host: environment.get("DOCKER_HOST"),
         docker_home: upgrade::Home::of(environment.get("DOCKER_CONFIG"), environment.get("HOME")),
     };
     let program = server_program(environment);
     let render = || {
-        recorded(
-            "render compose",
-            Ok(render_compose(environment, deployment, loaded, false)),
-        )
+        let report = render_compose(environment, deployment, loaded, false);
+        commands.recorded("render compose", Ok(report))
     };
     let restore = || snapshot::finish_restore(environment, deployment, false);
     let options = boot::Options {
         dry_run: args.dry_run,
-        root,
+        root: Root::new(root),
         seeded: prepared.seeded.as_ref(),
         units: &units,
         secrets: &secrets,
@@ -165,6 +141,24 @@ pub(super) fn run(
         },
     };
     Ok(boot::boot(deployment, &options))
+}
+
+/// How a boot ended, for whoever looks from outside the machine, where it has such a place; also one that had no settings. Never a reason to fail.
+pub(super) fn publish(environment: &Environment, report: &mut Report) {
+    let value = match &report.refusal {
+        None => "ok".to_owned(),
+        Some(refusal) if report.exit == Exit::Deferred => format!("deferred: {}", refusal.message),
+        Some(refusal) => format!("failed: {}", refusal.message),
+    };
+    let published = match fetch::guest_attribute(&google(environment), "agnes/boot", &value) {
+        Ok(true) => "guest-attributes".to_owned(),
+        Ok(false) => "nowhere: this is no Google machine".to_owned(),
+        Err(failure) => {
+            tracing::warn!("the outcome is not published: {failure}");
+            format!("nowhere: {}", failure.message)
+        }
+    };
+    report.details.insert("published".into(), published.into());
 }
 
 /// Whether something is to be served from files of ours, also before a CA has answered.

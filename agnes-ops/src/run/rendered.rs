@@ -23,7 +23,7 @@ pub(super) fn without_deployment(host: &Host, verb: &cli::Render) -> Option<Resu
         cli::Render::StartupScript { vars } => Some(startup_script(host, vars)),
         cli::Render::Env { vars } => Some(env(host, vars)),
         cli::Render::Units { vars: Some(vars) } => {
-            Some(given(host, vars).and_then(|given| Ok(units(&given.settings(host)?))))
+            Some(given(host, vars).and_then(|given| Ok(units(&given.settings()?))))
         }
         cli::Render::Units { vars: None } | cli::Render::Compose { .. } => None,
     }
@@ -52,8 +52,8 @@ fn startup_script(host: &Host, vars: &Path) -> Result<Report> {
 }
 
 fn env(host: &Host, vars: &Path) -> Result<Report> {
-    let text = given(host, vars)?.env_text(host)?;
-    Ok(printed(text))
+    let text = given(host, vars)?.dotenv()?;
+    Ok(printed(String::from_utf8(text)?))
 }
 
 fn printed(text: String) -> Report {

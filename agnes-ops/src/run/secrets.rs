@@ -4,7 +4,8 @@
 //!
 //! Does not: do any of it.
 
-use super::{Environment, last_record, server_program};
+use super::commands::{Commands, Mode};
+use super::{Environment, server_program};
 use crate::deployment::Deployment;
 use crate::outcome::Report;
 use crate::{cli, secrets, up};
@@ -21,13 +22,13 @@ pub(super) fn run(
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     match verb {
         cli::Secrets::Ensure { dry_run } => {
-            let last = last_record(deployment.host, deployment.settings, "secrets-ensure");
-            let options = secrets::EnsureOptions {
-                dry_run: *dry_run,
-                lookup: &lookup,
-                memory: last.as_ref().and_then(|record| record.get("memory")),
+            let mode = Mode::of(*dry_run);
+            let commands = Commands {
+                environment,
+                deployment,
+                mode,
             };
-            secrets::ensure(deployment, &options)
+            commands.ensure_secrets()
         }
         cli::Secrets::Rotate {
             secret,

@@ -307,6 +307,6 @@ fn container(room: &Path) -> String {
         &aws_lc_rs::digest::SHA256,
         room.to_string_lossy().as_bytes(),
     );
-    let hex = super::hex(digest.as_ref());
+    let hex = crate::sha256::hex(digest.as_ref());
     format!("agnes-drill-{}", hex.get(..12).unwrap_or(&hex))
 }

@@ -232,7 +232,7 @@ fn files(
             refusal.hint = failure.hint;
             return Ok(Err(refusal));
         }
-        let same = super::hex(context.finish().as_ref()) == wanted.sha256;
+        let same = crate::sha256::hex(context.finish().as_ref()) == wanted.sha256;
         let (reason, what) = match size {
             None => ("file-missing", "is missing there"),
             Some(size) if size != wanted.size => {

@@ -175,7 +175,7 @@ fn sum(objects: &Objects<'_>, name: &str) -> Result<Option<(String, u64)>, Failu
         context.update(piece);
         Ok(())
     })?;
-    Ok(size.map(|size| (super::hex(context.finish().as_ref()), size)))
+    Ok(size.map(|size| (crate::sha256::hex(context.finish().as_ref()), size)))
 }
 
 /// The same retention as on the host, by what the names say; without a manifest it is what a push left unfinished.

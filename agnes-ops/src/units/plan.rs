@@ -215,18 +215,9 @@ fn file_actions(
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests write files themselves")]
 mod tests {
     use super::*;
-
-    fn settings(text: &str) -> Settings {
-        let dir = tempfile::tempdir().unwrap();
-        let flags = [("DATA_DIR", "/data".to_owned())];
-        std::fs::write(dir.path().join("agnes.toml"), text).unwrap();
-        let mut settings = agnes_config::load(dir.path(), [], &flags).settings.unwrap();
-        settings.dir = "/opt/agnes".into();
-        settings
-    }
+    use crate::units::settings;
 
     fn path(unit: &str) -> String {
         format!("{UNITS}/{unit}")

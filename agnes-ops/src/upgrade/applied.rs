@@ -222,9 +222,7 @@ fn of_env(bytes: &[u8]) -> String {
         context.update(value.as_bytes());
         context.update(&[0]);
     }
-    let digest = context.finish();
-    let digits = digest.as_ref().iter();
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    crate::sha256::hex(context.finish().as_ref())
 }
 
 #[cfg(test)]

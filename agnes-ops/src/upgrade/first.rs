@@ -7,7 +7,7 @@
 
 use anyhow::Result;
 
-use super::apply::{Options, finish_open, release};
+use super::apply::{Options, release};
 use super::containers::Docker;
 use super::gate::Gate;
 use super::plan::{App, Seen};
@@ -16,7 +16,7 @@ use super::transaction::Release;
 use super::{SERVICE, Surroundings, applied, host_files, observe, pin};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
-use crate::outcome::{Outcome, Report};
+use crate::outcome::Outcome;
 use crate::served::ControlSocket;
 
 /// What a host runs.
@@ -64,18 +64,6 @@ pub fn runs(deployment: Deployment<'_>, surroundings: &Surroundings<'_>) -> Resu
         Some(app) => Runs::Stopped(app.state.clone()),
         None => Runs::Nothing,
     })
-}
-
-/// What another run left open; `None`: nothing.
-///
-/// # Errors
-/// As a tick.
-pub fn finish(
-    deployment: Deployment<'_>,
-    surroundings: &Surroundings<'_>,
-    options: &Options<'_>,
-) -> Result<Option<Report>> {
-    finish_open(deployment, surroundings, options)
 }
 
 /// A version that is on this host, and not started.

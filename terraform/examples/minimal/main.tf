@@ -1,20 +1,25 @@
 # One production machine whose certificate a public CA gives, open to the world on 443.
 
+locals {
+  # data, which other programs read too
+  agnes = jsondecode(file("${path.module}/agnes.json"))
+}
+
 provider "google" {
-  project = var.project
-  region  = var.region
+  project = local.agnes.project
+  region  = local.agnes.region
 }
 
 module "agnes" {
   source = "../../modules/customer-instance"
 
-  project          = var.project
-  region           = var.region
-  zone             = var.zone
-  customer_name    = var.customer_name
-  agnes_ops_url    = var.agnes_ops_url
-  agnes_ops_sha256 = var.agnes_ops_sha256
-  prod_instance    = var.prod_instance
+  project          = local.agnes.project
+  region           = local.agnes.region
+  zone             = local.agnes.zone
+  customer_name    = local.agnes.customer_name
+  agnes_ops_url    = local.agnes.agnes_ops_url
+  agnes_ops_sha256 = local.agnes.agnes_ops_sha256
+  prod_instance    = local.agnes.prod_instance
 }
 
 output "instances" {

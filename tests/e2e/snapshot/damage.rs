@@ -20,7 +20,8 @@ fn flip(path: &Path, at: impl Fn(usize) -> usize) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn edit(path: &Path, change: impl Fn(&mut Value)) {
+/// Changes a snapshot's manifest.
+pub(super) fn edit(path: &Path, change: impl Fn(&mut Value)) {
     let path = path.join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);

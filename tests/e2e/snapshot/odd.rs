@@ -2,16 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::damage::edit;
 use super::host::{Host, names};
-
-fn edit(path: &Path, change: impl Fn(&mut Value)) {
-    let path = path.join("manifest.json");
-    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    change(&mut manifest);
-    std::fs::write(path, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();
-}
 
 fn fifo(path: &Path) {
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -16,7 +16,8 @@ const MIB: u64 = 512;
 /// A machine as a cloud hands it over.
 struct Blank {
     stack: Stack,
-    registry: Registry,
+    /// Serves the image for as long as the machine is there.
+    _registry: Registry,
     name: String,
     disk: Disk,
 }
@@ -33,7 +34,7 @@ impl Blank {
         let stack = Stack::described(docker, Version::V2_11, &name, &[("TLS_MODE", "files")])?;
         let blank = Self {
             stack,
-            registry,
+            _registry: registry,
             name,
             disk: Disk::blank(MIB).unwrap(),
         };
@@ -283,5 +284,4 @@ fn b02_a_service_that_was_started_without_its_disk_is_found() {
     docker(&["rm", "--force", &app, &caddy]);
     blank.boot().exits(0);
     blank.stack.answers(200);
-    drop(blank.registry.host());
 }

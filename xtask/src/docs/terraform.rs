@@ -101,6 +101,46 @@ fn blocks(text: &str, kind: &str) -> Result<Vec<Block>> {
 mod tests {
     use super::*;
 
+    /// The attributes of the object that a variable is.
+    fn attributes(module: &str, variable: &str) -> Vec<String> {
+        let root = crate::checkout::root().unwrap();
+        let path = root.join("terraform/modules").join(module);
+        let text = fs::read_to_string(path.join("variables.tf")).unwrap();
+        let (_, rest) = text
+            .split_once(&format!("variable \"{variable}\" {{"))
+            .unwrap();
+        let (_, rest) = rest.split_once("object({\n").unwrap();
+        let (object, _) = rest.split_once("\n  })").unwrap();
+        let names = object.lines().map(|line| line.split_once('=').unwrap().0);
+        names.map(|name| name.trim().to_owned()).collect()
+    }
+
+    /// Terraform drops what a type does not name without a word.
+    #[test]
+    fn nothing_that_an_instance_is_told_is_dropped_on_its_way() {
+        let prod = attributes("customer-instance", "prod_instance");
+        assert_eq!(prod, attributes("customer-instance", "dev_instances"));
+        let of_the_host = attributes("startup-script", "instance");
+        // what the machine is made with, and not told
+        let of_the_machine = [
+            "name",
+            "machine_type",
+            "boot_image",
+            "disk_size_gb",
+            "data_disk_gb",
+            "data_disk_type",
+            "source_ranges",
+        ];
+        let known =
+            |name: &String| of_the_host.contains(name) || of_the_machine.contains(&name.as_str());
+        let dropped: Vec<&String> = prod.iter().filter(|name| !known(name)).collect();
+        assert!(dropped.is_empty(), "{dropped:?}");
+        // and what the module has of its own
+        let own = ["data_device", "format_blank", "install_docker"];
+        let missing = of_the_host.iter().filter(|name| !prod.contains(name));
+        assert_eq!(missing.collect::<Vec<_>>(), own);
+    }
+
     #[test]
     fn blocks_are_read_as_fmt_leaves_them() {
         let text = "variable \"a\" {\n  description = \"An \\\"a\\\" | b.\"\n  type        = list(string)\n  default     = []\n}\n\nvariable \"b\" {\n  description = \"B.\"\n  type = object({\n    default = string\n  })\n}\n";

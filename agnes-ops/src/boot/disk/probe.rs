@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::plan::{Found, Mounted};
 use crate::host::{Host, RunError};
+use crate::sha256::hex;
 
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(30);
@@ -122,21 +123,18 @@ pub fn mounted(host: &Host, device: &Path, at: &Path) -> Result<Mounted> {
         .unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     // the last one is on top
-    let mount = text.lines().rev().find_map(|line| {
-        let mut fields = line.split(' ');
-        let number = fields.nth(2)?;
-        let point = fields.nth(1)?;
-        (unescaped(point) == at.to_string_lossy()).then(|| {
-            let source = line
-                .split(" - ")
-                .nth(1)
-                .and_then(|end| end.split(' ').nth(1));
-            (number.to_owned(), source.unwrap_or("something").to_owned())
-        })
+    let mount = text.lines().rev().find(|line| {
+        let point = line.split(' ').nth(4).unwrap_or_default();
+        unescaped(point) == at.to_string_lossy()
     });
-    let Some((_, source)) = mount else {
+    let Some(mount) = mount else {
         return Ok(Mounted::Nothing);
     };
+    let of_source = mount
+        .split(" - ")
+        .nth(1)
+        .and_then(|end| end.split(' ').nth(1));
+    let source = of_source.unwrap_or("something").to_owned();
     match host.is_on(at, device) {
         Ok(true) => Ok(Mounted::Device),
         Ok(false) => Ok(Mounted::Other(source)),
@@ -178,7 +176,7 @@ pub fn random_hex() -> Result<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| anyhow::anyhow!("no random bytes from the system"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// A random UUID.

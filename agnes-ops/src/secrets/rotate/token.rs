@@ -18,8 +18,7 @@ pub(in crate::secrets) fn key_id(secret: &Secret) -> String {
     context.update(b"agnes key id\0");
     context.update(secret.expose().as_bytes());
     let digest = context.finish();
-    let first = digest.as_ref().iter().take(8);
-    first.map(|byte| format!("{byte:02x}")).collect()
+    crate::sha256::hex(digest.as_ref().get(..8).unwrap_or_default())
 }
 
 /// What a token says, not verified: the server made it a moment ago.

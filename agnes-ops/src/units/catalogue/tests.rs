@@ -1,20 +1,8 @@
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-
-fn settings(text: &str) -> Settings {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("agnes.toml"), text).unwrap();
-    let mut settings = agnes_config::load(dir.path(), [], &[]).settings.unwrap();
-    settings.dir = DIR.into();
-    settings
-}
+use crate::units::settings;
 
 fn services() -> impl Iterator<Item = &'static Unit> {
     ALL.iter().filter(|unit| unit.name.ends_with(".service"))
