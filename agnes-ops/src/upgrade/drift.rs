@@ -5,6 +5,8 @@
 //!
 //! Does not: write a person's files; what they had before is theirs to put back.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -19,12 +21,17 @@ use super::transaction::Release;
 use super::waiting;
 use crate::deployment::Deployment;
 use crate::engine::{Container, Engine};
+use crate::host::Host;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 use crate::served::ControlSocket;
 
 /// The proxy's service, and where its configuration is in it.
 const PROXY: &str = "caddy";
 const CADDYFILE: [&str; 4] = ["--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"];
+
+/// How long a server that was just started is waited for before the proxy is touched; one that never answers is the gate's affair.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// What is not as it was applied; `None`: nothing was applied by us yet.
 ///
@@ -114,14 +121,44 @@ pub fn bring_up(
     deployment: Deployment<'_>,
     engine: &Engine,
     docker: &Docker<'_>,
+    socket: &ControlSocket,
 ) -> Result<(), String> {
     bring_containers_up(deployment, engine, docker)?;
-    let argv = [&["caddy", "reload", "--force"], &CADDYFILE[..]].concat();
     // a stack may have another proxy, or none: the gate looks at what is served
-    if let Err(why) = docker.exec(PROXY, &argv) {
+    if let Err(why) = reload_proxy(deployment.host, docker, socket, Reload::WhatChanged) {
         tracing::warn!("reload the proxy: {why}");
     }
     Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Reload {
+    /// The proxy goes on undisturbed when its configuration is the one that it has.
+    WhatChanged,
+    /// Also the files that it names: pairs, pages.
+    Everything,
+}
+
+/// Makes the proxy read its configuration again. That answers every call which it holds for a server that is away with 503, so a
+/// server that is starting is waited for.
+fn reload_proxy(
+    host: &Host,
+    docker: &Docker<'_>,
+    socket: &ControlSocket,
+    reload: Reload,
+) -> Result<(), String> {
+    let begun = host.instant();
+    while socket.get("/v1/state").is_err() && begun.elapsed() < STARTS_WITHIN {
+        host.sleep(LOOKS_EVERY);
+    }
+    let force: &[&str] = match reload {
+        Reload::WhatChanged => &[],
+        Reload::Everything => &["--force"],
+    };
+    docker.exec(
+        PROXY,
+        &[&["caddy", "reload"], force, &CADDYFILE[..]].concat(),
+    )
 }
 
 fn bring_containers_up(
@@ -286,8 +323,9 @@ impl Work<'_> {
             id(before) == id(&after)
         };
         if drift.iter().any(Drift::is_of_the_proxy) && same(PROXY) {
-            let argv = [&["caddy", "reload", "--force"], &CADDYFILE[..]].concat();
-            self.docker.exec(PROXY, &argv).map_err(not_proven)?;
+            let host = self.deployment.host;
+            reload_proxy(host, &self.docker, &self.socket, Reload::Everything)
+                .map_err(not_proven)?;
             self.done("reload the proxy");
         }
         if drift.iter().any(Drift::is_of_the_server) && same(SERVICE) {

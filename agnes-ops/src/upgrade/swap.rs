@@ -288,7 +288,7 @@ impl Swap<'_> {
     /// The other services, where the stack's files are others now.
     fn others(&mut self) -> Result<(), Stop> {
         if self.transaction.rendered {
-            drift::bring_up(self.deployment, &self.engine, &self.docker)
+            drift::bring_up(self.deployment, &self.engine, &self.docker, &self.socket)
                 .map_err(|why| version_failed("host-files", "start-failed", why))?;
             self.done("docker compose up");
         }

@@ -67,7 +67,7 @@ impl Swap<'_> {
             .start(SERVICE)
             .map_err(|why| anyhow::anyhow!(why))?;
         if self.transaction.rendered {
-            drift::bring_up(self.deployment, &self.engine, &self.docker)
+            drift::bring_up(self.deployment, &self.engine, &self.docker, &self.socket)
                 .map_err(|why| anyhow::anyhow!(why))?;
         }
         let first = self

@@ -4,6 +4,7 @@ use agnes_e2e::components::is_soak;
 
 use super::Host;
 use super::clients::Seen;
+use super::host::entrypoint;
 
 #[test]
 fn u01_upgrades_and_rollbacks_lose_no_acknowledged_write_and_fail_no_read() {
@@ -41,4 +42,31 @@ fn u01_upgrades_and_rollbacks_lose_no_acknowledged_write_and_fail_no_read() {
         "FIGURE churn-reads {} on kept connections, none failed",
         all.reads
     );
+    println!(
+        "FIGURE churn-slowest-read {:.1} s",
+        all.slowest_read.as_secs_f64()
+    );
+}
+
+/// Its host files are others, so the proxy is made to read its configuration again while it holds calls.
+#[test]
+fn u01_a_version_that_starts_slowly_fails_no_read() {
+    let Some(host) = Host::up("") else {
+        return;
+    };
+    host.upgrade(&[]).exits(0);
+    let slowly = entrypoint("/bin/busybox sleep 4; exec /usr/lib/agnes/agnesd \"$@\"");
+    let next = host.publish(&slowly);
+    let seen = host.under_both("slow", || {
+        let ran = host.upgrade(&[]).exits(0).with_outcome("changed");
+        assert!(ran.stdout.contains("docker compose up"), "{}", ran.stdout);
+    });
+    host.runs(&next);
+    assert!(
+        seen.wrong.is_empty() && seen.unanswered.is_empty(),
+        "{seen:?}"
+    );
+    // it was away for that long, and the proxy held what came
+    assert!(seen.slowest_read.as_secs() >= 3, "{seen:?}");
+    host.has_all(&host.sign_in(), &seen.written);
 }

@@ -1,7 +1,7 @@
 //! Who writes and reads while versions change.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -16,6 +16,8 @@ pub(super) struct Seen {
     /// Writes that were refused with 503 and when to come again.
     pub(super) refused: usize,
     pub(super) reads: usize,
+    /// What the slowest read waited for its answer.
+    pub(super) slowest_read: Duration,
     /// Had no answer.
     pub(super) unanswered: Vec<String>,
     /// Had an answer that nobody should get.
@@ -27,6 +29,7 @@ impl Seen {
         self.written.extend(other.written);
         self.refused += other.refused;
         self.reads += other.reads;
+        self.slowest_read = self.slowest_read.max(other.slowest_read);
         self.unanswered.extend(other.unanswered);
         self.wrong.extend(other.wrong);
     }
@@ -72,10 +75,18 @@ impl Host {
             let client = self.stack.client();
             while !stop.load(Ordering::Relaxed) {
                 let request = client.get(self.url("/api/me")).bearer_auth(token);
-                match request.send().await {
+                let asked = Instant::now();
+                let answer = request.send().await;
+                let waited = asked.elapsed();
+                seen.slowest_read = seen.slowest_read.max(waited);
+                match answer {
                     Ok(answer) if answer.status() == 200 => seen.reads += 1,
-                    Ok(answer) => seen.wrong.push(format!("a read: {answer:?}")),
-                    Err(why) => seen.unanswered.push(format!("a read: {why:?}")),
+                    Ok(answer) => seen
+                        .wrong
+                        .push(format!("a read, after {waited:.1?}: {answer:?}")),
+                    Err(why) => seen
+                        .unanswered
+                        .push(format!("a read, after {waited:.1?}: {why:?}")),
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
