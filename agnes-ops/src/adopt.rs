@@ -73,6 +73,8 @@ struct Record {
 struct Work<'a> {
     deployment: Deployment<'a>,
     options: &'a Options<'a>,
+    /// The deployment's directory, as its scripts may name it.
+    dirs: Vec<String>,
     steps: Steps,
     planned: Vec<String>,
 }
@@ -83,6 +85,13 @@ struct Work<'a> {
 /// What the host refuses; what was done before it stays, and the next run goes on.
 pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
     let mut work = Work::new(deployment, options);
+    if !systemd::is_running() {
+        let message = "systemd does not run here, so nothing of ours would; the scripts go on, and nothing was touched";
+        return Ok(Report::refused(
+            Exit::Failed,
+            Refusal::new("no-systemd", message.to_owned()),
+        ));
+    }
     let found = work.survey()?;
     let kept = work.kept()?;
     // what an earlier run switched off is off already, and still theirs
@@ -94,7 +103,7 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
     if kept.as_ref() != Some(&record) {
         let path = work.record_path();
         work.step(format!("write {}", path.display()), |deployment| {
-            state_file::write(deployment.host, &path, &record)
+            state_file::write_secret(deployment.host, &path, &record)
         })?;
     }
     for (name, command) in [
@@ -107,8 +116,9 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
         }
     }
     // ours run: now theirs need not
+    let dirs = work.dirs.clone();
     for (path, lines) in &found.cron {
-        work.cron(path, lines, |text| cron::off(text, &work_dir(deployment)))?;
+        work.cron(path, lines, |text| cron::off(text, &dirs))?;
     }
     for timer in &found.timers {
         work.timer("disable", timer)?;
@@ -141,7 +151,10 @@ pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Re
         }
     }
     for timer in &record.timers {
-        work.timer("enable", timer)?;
+        // a person has removed it since
+        if timers::is_there(deployment.host, timer)? {
+            work.timer("enable", timer)?;
+        }
     }
     if let Some(refused) = work.command("units", options.remove_units)? {
         return Ok(refused);
@@ -157,8 +170,14 @@ pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Re
     Ok(work.report("is its scripts' again", &record))
 }
 
-fn work_dir(deployment: Deployment<'_>) -> String {
-    deployment.settings.dir.display().to_string()
+/// As scripts may name it, however it was named to us.
+fn spellings(dir: &Path) -> Vec<String> {
+    let given: PathBuf = dir.components().collect();
+    let mut all = vec![given.display().to_string()];
+    if let Ok(real) = std::fs::canonicalize(dir) {
+        unite(&mut all, &[real.display().to_string()]);
+    }
+    all
 }
 
 fn unite(known: &mut Vec<String>, found: &[String]) {
@@ -174,6 +193,7 @@ impl<'a> Work<'a> {
         Self {
             deployment,
             options,
+            dirs: spellings(&deployment.settings.dir),
             steps: Steps::begin(deployment.host.instant()),
             planned: Vec::new(),
         }
@@ -190,18 +210,23 @@ impl<'a> Work<'a> {
     /// What the scripts have here, as it is now.
     fn survey(&self) -> Result<Record> {
         let Deployment { host, settings, .. } = self.deployment;
-        let dir = work_dir(self.deployment);
+        let dirs = &self.dirs;
         let mut record = Record::default();
         for path in self.cron_files()? {
             let bytes = host
                 .read(&path)
                 .with_context(|| format!("{}: read", path.display()))?;
-            let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
-            if let Some(off) = cron::off(&text, &dir) {
+            let bytes = bytes.unwrap_or_default();
+            let off = cron::off(&String::from_utf8_lossy(&bytes), dirs);
+            if let Some(off) = off {
+                // a file that is no text is nobody's to change by halves
+                std::str::from_utf8(&bytes).with_context(|| {
+                    format!("{}: is no UTF-8 text; nothing was touched", path.display())
+                })?;
                 record.cron.insert(path, off.lines);
             }
         }
-        record.timers = timers::enabled(host, &dir)?;
+        record.timers = timers::enabled(host, dirs)?;
         let certs = settings.state_dir.join("certs");
         record.pair_was_files = PAIR
             .iter()
@@ -273,15 +298,15 @@ impl<'a> Work<'a> {
         change: impl Fn(&str) -> Option<cron::Changed>,
     ) -> Result<()> {
         for line in lines {
+            let scripts = cron::named(line, &self.dirs);
             self.planned
-                .push(format!("{}: {}", path.display(), line.trim()));
+                .push(format!("{}: {}", path.display(), scripts.join(" ")));
         }
         if self.options.dry_run {
             return Ok(());
         }
         let host = self.deployment.host;
         let bytes = host.read(path)?.unwrap_or_default();
-        // a file that is no text is nobody's to change by halves
         let text =
             String::from_utf8(bytes).with_context(|| format!("{}: is no text", path.display()))?;
         if let Some(changed) = change(&text) {
@@ -300,10 +325,15 @@ impl<'a> Work<'a> {
             if !systemd::is_running() {
                 anyhow::bail!("systemd does not run here");
             }
-            let then = if verb == "enable" { "start" } else { "stop" };
-            systemd::act(host, verb, &[timer], ACT)
-                .and_then(|()| systemd::act(host, then, &[timer], ACT))
-                .map_err(anyhow::Error::msg)
+            // one that was stopped and is still enabled is found again by the next run; the other way round it would run on
+            let verbs = match verb {
+                "enable" => ["enable", "start"],
+                _ => ["stop", "disable"],
+            };
+            for verb in verbs {
+                systemd::act(host, verb, &[timer], ACT).map_err(anyhow::Error::msg)?;
+            }
+            Ok(())
         })
     }
 
@@ -357,8 +387,17 @@ impl<'a> Work<'a> {
         if !dry_run {
             lines.push(format!("{} {ends}", self.deployment.settings.dir.display()));
         }
+        // a line may hold a password
+        let cron: BTreeMap<_, Vec<&str>> = record
+            .cron
+            .iter()
+            .map(|(path, lines)| {
+                let named = lines.iter().flat_map(|line| cron::named(line, &self.dirs));
+                (path, named.collect())
+            })
+            .collect();
         let mut report = Report::ok(outcome, lines.join("\n"))
-            .detail("cron", json!(record.cron))
+            .detail("cron", json!(cron))
             .detail("timers", json!(record.timers))
             .detail("pair_was_files", record.pair_was_files);
         report.steps = match dry_run {

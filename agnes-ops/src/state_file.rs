@@ -30,9 +30,21 @@ pub fn read<T: DeserializeOwned>(host: &Host, path: &Path) -> Result<Option<T>> 
 /// # Errors
 /// When it cannot be written; what was kept before still is.
 pub fn write<T: Serialize>(host: &Host, path: &Path, kept: &T) -> Result<()> {
+    write_with_mode(host, path, kept, 0o644)
+}
+
+/// The same, for root's eyes alone.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_secret<T: Serialize>(host: &Host, path: &Path, kept: &T) -> Result<()> {
+    write_with_mode(host, path, kept, 0o600)
+}
+
+fn write_with_mode<T: Serialize>(host: &Host, path: &Path, kept: &T, mode: u32) -> Result<()> {
     if let Some(directory) = path.parent() {
         host.make_dir(directory)?;
     }
-    host.install(path, &serde_json::to_vec_pretty(kept)?, 0o644, None)?;
+    host.install(path, &serde_json::to_vec_pretty(kept)?, mode, None)?;
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! A host that shell scripts look after, taken over and given back, under a real systemd.
 
 use agnes_e2e::authority::{Authority, Leaf, common_name, ec_key, key_pem, public};
+use agnes_e2e::components::is_soak;
 use agnes_e2e::systemd::Machine;
+
+use crate::crash::chosen;
 
 const DIR: &str = "/opt/agnes";
 const CERTS: &str = "/data/state/certs";
 const DOMAIN: &str = "agnes.example.com";
-const CRON: &str = "# kept by the operations team\nSHELL=/bin/sh\n*/5 * * * * root /opt/agnes/scripts/upgrade.sh >/dev/null 2>&1\n17 3 * * * root /usr/bin/true\n";
+const CRON: &str = "# kept by the operations team\nSHELL=/bin/sh\n*/5 * * * * root /opt/agnes/scripts/upgrade.sh >/dev/null 2>&1\n0 4 * * * root PASSWORD=hunter2 /opt/agnes/scripts/backup.sh\n17 3 * * * root /usr/bin/true\n";
 const TIMER: &str = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
 const SERVICE: &str = "[Service]\nType=oneshot\nExecStart=/opt/agnes/scripts/backup.sh\n";
 const ENV: &str = "# by hand\nDOMAIN=agnes.example.com\nTLS_SERVED_ADDRESS=none\nTLS_FULLCHAIN_URL=file:///srv/pki/fullchain.pem\nJWT_SECRET_KEY=8f0c1d2e3b4a59687766554433221100ffeeddccbbaa99887766554433221100\nLEGACY_OPTION=1\n";
@@ -54,17 +57,44 @@ fn a_host_of_shell_scripts_is_taken_over_and_can_be_given_back() {
     let read = |path: &str| machine.read(path).unwrap();
     let active = |timer: &str| machine.property(timer, "ActiveState");
 
+    // with nobody to run ours, theirs go on
+    let (systemd, away) = ("/run/systemd/system", "/run/systemd/away");
+    machine.run(&["mv", systemd, away]).exits(0);
+    assert_eq!(adopt(&[]).exits(1).detail("reason"), "no-systemd");
+    machine.run(&["mv", away, systemd]).exits(0);
+    // what cannot be changed whole is not begun
+    let latin = "printf '5 5 * * * root /opt/agnes/caf\\351\\n' >/etc/cron.d/latin";
+    machine.run(&["sh", "-c", latin]).exits(0);
+    for verb in [&["--dry-run"][..], &[]] {
+        let said = adopt(verb).exits(1);
+        assert!(
+            said.stderr.contains("/etc/cron.d/latin: is no UTF-8 text"),
+            "{}",
+            said.stderr
+        );
+    }
+    machine.run(&["rm", "/etc/cron.d/latin"]).exits(0);
+
     // first in words
     let planned = adopt(&["--dry-run"]).exits(0).with_outcome("unchanged");
     let said = planned.stdout.clone();
+    let slash = machine.ops("/opt/agnes/", &["adopt", "--dry-run"]).exits(0);
+    assert_eq!(slash.detail("cron"), planned.detail("cron"));
     for named in ["scripts/upgrade.sh", "old-backup.timer", "units"] {
         assert!(said.contains(named), "{named}: {said}");
     }
     assert_eq!(read("/etc/cron.d/agnes"), CRON);
     assert_eq!(read("/opt/agnes/.env"), ENV);
 
-    adopt(&[]).exits(0).with_outcome("changed");
+    let adopted = adopt(&[]).exits(0).with_outcome("changed");
     let cron = read("/etc/cron.d/agnes");
+    // passwords of their lines are nobody's to read
+    let record = "/opt/agnes/.adopted.json";
+    assert!(read(record).contains("hunter2") && !adopted.stdout.contains("hunter2"));
+    let mode = machine.run(&["stat", "--format", "%a", record]);
+    assert_eq!(mode.stdout.trim(), "600");
+    let told = machine.run(&["grep", "-r", "hunter2", "/data/state/ops"]);
+    assert_eq!(told.stdout, "");
     assert!(
         cron.contains("\n#agnes-ops adopt# */5 * * * * root"),
         "{cron}"
@@ -123,4 +153,59 @@ fn a_host_of_shell_scripts_is_taken_over_and_can_be_given_back() {
     // and once more
     adopt(&[]).exits(0).with_outcome("changed");
     assert_eq!(active("old-backup.timer"), "inactive");
+}
+
+/// Each way round begins where the last one ended, so one machine sees them all.
+#[test]
+fn b06_a_takeover_that_is_killed_anywhere_is_finished_by_the_next() {
+    let Some(machine) = Machine::boot().unwrap() else {
+        return;
+    };
+    run_by_scripts(&machine);
+    let with = |variable: &str, verb: &[&str]| {
+        let argv = [&["env", variable, "agnes-ops", "-C", DIR, "adopt"], verb];
+        machine.run(&argv.concat())
+    };
+    let is_active = |timer: &str| machine.property(timer, "ActiveState") == "active";
+    let is_enabled = |timer: &str| machine.property(timer, "UnitFileState") == "enabled";
+    let cron = || machine.read("/etc/cron.d/agnes").unwrap();
+    let looked_after = |by_us: bool, at: &str| {
+        assert_eq!(is_active("old-backup.timer"), !by_us, "{at}");
+        assert_eq!(is_enabled("old-backup.timer"), !by_us, "{at}");
+        assert_eq!(is_active("agnes-tls-rotate.timer"), by_us, "{at}");
+        assert_eq!(cron() == CRON, !by_us, "{at}");
+        assert!(is_active("other.timer"), "{at}");
+    };
+    let (ours, theirs): (&[&str], &[&str]) = (&[], &["--give-back"]);
+    // the first makes secrets and a generation, which stay
+    for verb in [ours, theirs] {
+        with("A=", verb).exits(0);
+    }
+    for (verb, undo, by_us) in [(ours, theirs, true), (theirs, ours, false)] {
+        with("AGNES_CHECKPOINTS=/tmp/checkpoints", verb).exits(0);
+        let passed = machine.read("/tmp/checkpoints").unwrap().lines().count();
+        machine.run(&["rm", "/tmp/checkpoints"]).exits(0);
+        with("A=", undo).exits(0);
+        assert!(passed > 10, "{passed}");
+        let passed = u64::try_from(passed).unwrap();
+        // three runs of the program each; the last effects are where one hands over to the other
+        let sample = if is_soak() { 1 } else { 3 };
+        let mut numbers: Vec<u64> = chosen(passed).into_iter().step_by(sample).collect();
+        numbers.extend(passed - 5..passed);
+        for number in numbers {
+            let at = format!("{verb:?} killed at {number} of {passed}");
+            let killed = with(&format!("AGNES_STOP_AT={number}"), verb);
+            assert_eq!(killed.code, 137, "{at}: {}", killed.stderr);
+            // at no moment is nobody at work
+            let somebody = is_active("old-backup.timer") || is_active("agnes-tls-rotate.timer");
+            assert!(somebody, "{at}");
+            // one that had only its own report to write has ended
+            let ended = !by_us && machine.read("/opt/agnes/.adopted.json").is_err();
+            with("A=", verb).exits(i32::from(ended));
+            looked_after(by_us, &at);
+            with("A=", undo).exits(0);
+            looked_after(!by_us, &at);
+        }
+        with("A=", verb).exits(0);
+    }
 }

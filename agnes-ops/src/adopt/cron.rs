@@ -25,12 +25,12 @@ pub struct Changed {
     pub lines: Vec<String>,
 }
 
-/// The file with the lines that mention `dir` switched off; `None`: there are none.
-pub fn off(text: &str, dir: &str) -> Option<Changed> {
+/// The file with the lines that mention one of `dirs` switched off; `None`: there are none.
+pub fn off(text: &str, dirs: &[String]) -> Option<Changed> {
     change(text, |line| {
         let trimmed = line.trim_start();
         let runs = !trimmed.is_empty() && !trimmed.starts_with('#') && !is_assignment(trimmed);
-        (runs && mentions(line, dir)).then(|| (format!("{MARK}{line}"), line.to_owned()))
+        (runs && mentions(line, dirs)).then(|| (format!("{MARK}{line}"), line.to_owned()))
     })
 }
 
@@ -69,12 +69,27 @@ fn is_assignment(line: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Whether a text names a directory or something below it, and not only something that begins alike.
-pub fn mentions(text: &str, dir: &str) -> bool {
-    let ends =
-        |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || "._-".contains(c));
-    text.match_indices(dir)
-        .any(|(at, _)| text.get(at + dir.len()..).is_some_and(ends))
+/// Whether a text names one of these directories or something below it, and not only something that begins or ends alike.
+pub fn mentions(text: &str, dirs: &[String]) -> bool {
+    !named(text, dirs).is_empty()
+}
+
+/// What a text names of directories: paths alone, for what stands beside them may be a password.
+pub fn named<'a>(text: &'a str, dirs: &[String]) -> Vec<&'a str> {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let mut found = Vec::new();
+    for dir in dirs {
+        for (at, _) in text.match_indices(dir.as_str()) {
+            let (before, from) = text.split_at(at);
+            let (_, rest) = from.split_at(dir.len());
+            if before.ends_with(in_name) || rest.starts_with(in_name) {
+                continue;
+            }
+            let ends = from.find(|c: char| !in_name(c) && c != '/');
+            found.push(from.split_at(ends.unwrap_or(from.len())).0);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -83,16 +98,20 @@ mod tests {
 
     const TEXT: &str = "# /opt/agnes\nSHELL=/bin/sh\nAGNES=/opt/agnes\n*/5 * * * * root /opt/agnes/upgrade.sh >>/var/log/x 2>&1\n0 3 * * * root cd /opt/agnes && ./backup.sh\n0 4 * * * root /opt/agnes-other/x\n@daily root /usr/bin/true";
 
+    fn dirs() -> [String; 1] {
+        ["/opt/agnes".to_owned()]
+    }
+
     #[test]
     fn lines_of_the_deployment_go_off_and_come_back_as_they_were() {
-        let off = off(TEXT, "/opt/agnes").unwrap();
+        let off = off(TEXT, &dirs()).unwrap();
         assert_eq!(off.lines.len(), 2, "{off:?}");
         assert!(
             off.text
                 .contains("\n#agnes-ops adopt# */5 * * * * root /opt/agnes/upgrade.sh")
         );
         assert!(off.text.contains("\n0 4 * * * root /opt/agnes-other/x\n"));
-        assert_eq!(super::off(&off.text, "/opt/agnes"), None);
+        assert_eq!(super::off(&off.text, &dirs()), None);
         // a person's line in between stays
         let edited = off.text.replace("SHELL=/bin/sh", "SHELL=/bin/bash");
         let on = on(&edited).unwrap();
@@ -109,8 +128,11 @@ mod tests {
             ("/opt/agnes", true),
             ("/opt/agnes-2/x", false),
             ("/opt/agnes2", false),
+            ("/mnt/old/opt/agnes/x", false),
         ] {
-            assert_eq!(mentions(text, "/opt/agnes"), wanted, "{text}");
+            assert_eq!(mentions(text, &dirs()), wanted, "{text}");
         }
+        let line = "0 1 * * * PASSWORD=hunter2 /opt/agnes/backup.sh>/opt/agnes-log 2>&1";
+        assert_eq!(named(line, &dirs()), ["/opt/agnes/backup.sh"]);
     }
 }

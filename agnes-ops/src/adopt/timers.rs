@@ -16,7 +16,7 @@ use crate::units;
 ///
 /// # Errors
 /// When a unit cannot be read.
-pub fn enabled(host: &Host, dir: &str) -> Result<Vec<String>> {
+pub fn enabled(host: &Host, dirs: &[String]) -> Result<Vec<String>> {
     let names = list(host)?;
     let mut found = Vec::new();
     for name in names.iter().filter(|name| name.ends_with(".timer")) {
@@ -27,11 +27,23 @@ pub fn enabled(host: &Host, dir: &str) -> Result<Vec<String>> {
         let starts =
             value(&text, "Unit").map_or_else(|| name.replace(".timer", ".service"), str::to_owned);
         // one of the distribution's is not a script of this deployment
-        if mentions(&read(host, &starts)?, dir) {
+        if mentions(&read(host, &starts)?, dirs) {
             found.push(name.clone());
         }
     }
     Ok(found)
+}
+
+/// Whether a timer's unit still is there.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn is_there(host: &Host, name: &str) -> Result<bool> {
+    let path = directory().join(name);
+    let entry = host
+        .entry(&path)
+        .with_context(|| format!("{}: look at", path.display()))?;
+    Ok(matches!(entry, Entry::File { .. } | Entry::Link(_)))
 }
 
 fn directory() -> PathBuf {

@@ -272,7 +272,7 @@ impl Host {
         sync_parent(path).map_err(at("fsync the directory of"))
     }
 
-    /// Removes what killed runs left half made in this directory.
+    /// Removes what killed runs left half made in this directory; a process that lives is still at it.
     pub fn sweep(&self, directory: &Path) -> io::Result<()> {
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
@@ -281,8 +281,19 @@ impl Host {
         };
         for entry in entries {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(TEMP_SUFFIX) {
-                fs::remove_file(entry.path())?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().and_then(|it| it.strip_suffix(TEMP_SUFFIX)) else {
+                continue;
+            };
+            if name
+                .rsplit_once('.')
+                .is_some_and(|(_, pid)| is_of_another(pid))
+            {
+                continue;
+            }
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
             }
         }
         Ok(())
@@ -306,6 +317,14 @@ pub(super) fn temp_name(path: &Path) -> io::Result<PathBuf> {
     temp.push(name);
     temp.push(format!(".{}{TEMP_SUFFIX}", std::process::id()));
     Ok(path.with_file_name(temp))
+}
+
+/// Whether this is the pid of a process that lives, and not ours.
+fn is_of_another(pid: &str) -> bool {
+    let pid = pid.parse::<u32>();
+    pid.is_ok_and(|pid| {
+        pid != std::process::id() && Path::new("/proc").join(pid.to_string()).exists()
+    })
 }
 
 /// Makes what stands under `temp`, in place of a leftover of an earlier process that had our pid.

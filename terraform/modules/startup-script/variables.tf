@@ -82,7 +82,7 @@ variable "instance" {
     error_message = "A secret's source is sm://…: a value would stand in the state and in the machine's metadata."
   }
   validation {
-    condition     = length(setintersection(keys(var.instance.env), ["JWT_SECRET_KEY", "SESSION_SECRET", "SCHEDULER_API_TOKEN", "AGNES_BOOTSTRAP_TOKEN"])) == 0
+    condition     = length(setintersection(keys(var.instance.env), ["JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "SESSION_SECRET", "SESSION_SECRET_PREVIOUS", "SCHEDULER_API_TOKEN", "SCHEDULER_API_TOKEN_PREVIOUS", "AGNES_BOOTSTRAP_TOKEN"])) == 0
     error_message = "env holds no secrets: they are made on the host, or named in secrets."
   }
 }

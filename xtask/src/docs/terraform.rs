@@ -141,6 +141,24 @@ mod tests {
         assert_eq!(missing.collect::<Vec<_>>(), own);
     }
 
+    /// A secret by value would stand in the state and in the machine's metadata.
+    #[test]
+    fn no_secret_is_an_ordinary_variable_of_the_environment() {
+        let path = "terraform/modules/startup-script/variables.tf";
+        let text = fs::read_to_string(crate::checkout::root().unwrap().join(path)).unwrap();
+        let refused = text
+            .lines()
+            .find(|line| line.contains("setintersection(keys(var.instance.env)"))
+            .unwrap();
+        for key in agnes_config::env_keys::KEYS
+            .iter()
+            .filter(|key| key.is_secret())
+        {
+            let name = key.env.unwrap();
+            assert!(refused.contains(&format!("\"{name}\"")), "{name}");
+        }
+    }
+
     #[test]
     fn blocks_are_read_as_fmt_leaves_them() {
         let text = "variable \"a\" {\n  description = \"An \\\"a\\\" | b.\"\n  type        = list(string)\n  default     = []\n}\n\nvariable \"b\" {\n  description = \"B.\"\n  type = object({\n    default = string\n  })\n}\n";
