@@ -84,14 +84,10 @@ struct Work<'a> {
 /// # Errors
 /// What the host refuses; what was done before it stays, and the next run goes on.
 pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
-    let mut work = Work::new(deployment, options);
-    if !systemd::is_running() {
-        let message = "systemd does not run here, so nothing of ours would; the scripts go on, and nothing was touched";
-        return Ok(Report::refused(
-            Exit::Failed,
-            Refusal::new("no-systemd", message.to_owned()),
-        ));
+    if let Some(refused) = without_systemd() {
+        return Ok(refused);
     }
+    let mut work = Work::new(deployment, options);
     let found = work.survey()?;
     let kept = work.kept()?;
     // what an earlier run switched off is off already, and still theirs
@@ -121,7 +117,7 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
         work.cron(path, lines, |text| cron::off(text, &dirs))?;
     }
     for timer in &found.timers {
-        work.timer("disable", timer)?;
+        work.timer(Whose::Ours, timer)?;
     }
     Ok(work.report("is looked after by agnes-ops", &record))
 }
@@ -131,6 +127,9 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
 /// # Errors
 /// As [`adopt`].
 pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report> {
+    if let Some(refused) = without_systemd() {
+        return Ok(refused);
+    }
     let mut work = Work::new(deployment, options);
     let Some(record) = work.kept()? else {
         let message = format!(
@@ -153,7 +152,7 @@ pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Re
     for timer in &record.timers {
         // a person has removed it since
         if timers::is_there(deployment.host, timer)? {
-            work.timer("enable", timer)?;
+            work.timer(Whose::Theirs, timer)?;
         }
     }
     if let Some(refused) = work.command("units", options.remove_units)? {
@@ -168,6 +167,13 @@ pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Re
         Ok(deployment.host.remove_file(&path)?)
     })?;
     Ok(work.report("is its scripts' again", &record))
+}
+
+/// Where nothing runs timers, whoever looks after the host stays.
+fn without_systemd() -> Option<Report> {
+    let message = "systemd does not run here, and neither would the timers; nothing was touched";
+    (!systemd::is_running())
+        .then(|| Report::refused(Exit::Failed, Refusal::new("no-systemd", message)))
 }
 
 /// As scripts may name it, however it was named to us.
@@ -319,19 +325,16 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn timer(&mut self, verb: &str, timer: &str) -> Result<()> {
-        self.step(format!("{verb} {timer}"), |deployment| {
-            let host = deployment.host;
-            if !systemd::is_running() {
-                anyhow::bail!("systemd does not run here");
-            }
-            // one that was stopped and is still enabled is found again by the next run; the other way round it would run on
-            let verbs = match verb {
-                "enable" => ["enable", "start"],
-                _ => ["stop", "disable"],
-            };
+    /// One of theirs: on when the host is theirs.
+    fn timer(&mut self, whose: Whose, timer: &str) -> Result<()> {
+        // one that was stopped and is still enabled is found again by the next run; the other way round it would run on
+        let verbs = match whose {
+            Whose::Ours => ["stop", "disable"],
+            Whose::Theirs => ["enable", "start"],
+        };
+        self.step(format!("{} {timer}", verbs.join(" and ")), |deployment| {
             for verb in verbs {
-                systemd::act(host, verb, &[timer], ACT).map_err(anyhow::Error::msg)?;
+                systemd::act(deployment.host, verb, &[timer], ACT).map_err(anyhow::Error::msg)?;
             }
             Ok(())
         })

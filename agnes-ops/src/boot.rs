@@ -12,9 +12,9 @@ mod given;
 mod log;
 mod seed;
 
-use agnes_config::{FileOwner, Overlay, Runtime};
 use std::path::Path;
 
+use agnes_config::{FileOwner, Overlay, Runtime};
 use anyhow::Result;
 
 pub use given::Given;

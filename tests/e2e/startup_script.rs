@@ -371,34 +371,19 @@ fn b10_a_token_stands_in_no_argument() {
 #[test]
 fn b06_a_failure_before_the_boot_is_seen_from_outside() {
     let url = "https://releases.example.com/agnes-ops";
-    let sandbox = Sandbox::new();
-    let absent = sandbox.run(&by_agnes_ops(&variables(url, ZERO))).exits(1);
-    assert!(
-        absent
-            .stderr
-            .contains(&format!("failed: agnes-ops cannot be fetched from {url}")),
-        "{}",
-        absent.stderr
-    );
-    assert!(
-        sandbox
-            .log("attribute")
-            .contains("failed: agnes-ops cannot be fetched"),
-        "{}",
-        sandbox.log("attribute")
-    );
+    let fails = |sandbox: &Sandbox, sha256: &str, what: &str| {
+        let script = by_agnes_ops(&variables(url, sha256));
+        let said = sandbox.run(&script).exits(1).stderr;
+        let told = sandbox.log("attribute");
+        assert!(said.contains(what) && told.contains(what), "{said}{told}");
+    };
+    let fetched = format!("failed: agnes-ops cannot be fetched from {url}");
+    fails(&Sandbox::new(), ZERO, &fetched);
 
     let sandbox = Sandbox::new();
     sandbox.serve("another", 0);
-    let another = sandbox.run(&by_agnes_ops(&variables(url, ZERO))).exits(1);
-    assert!(
-        another
-            .stderr
-            .contains("is not the agnes-ops that was meant"),
-        "{}",
-        another.stderr
-    );
-    assert!(sandbox.log("attribute").contains("(sha256)"));
+    let meant = "is not the agnes-ops that was meant (sha256)";
+    fails(&sandbox, ZERO, meant);
     assert_eq!(sandbox.log("called"), "", "it was run");
     assert!(!sandbox.path("local/lib/agnes/agnes-ops").exists());
     assert!(!sandbox.path("local/lib/agnes/agnes-ops.new").exists());
@@ -407,19 +392,7 @@ fn b06_a_failure_before_the_boot_is_seen_from_outside() {
     let sandbox = Sandbox::new();
     sandbox.program("served", "#!/bin/sh\nexit 126\n");
     let sha256 = sandbox.sha256_of("served");
-    let refused = sandbox
-        .run(&by_agnes_ops(&variables(url, &sha256)))
-        .exits(1);
-    assert!(
-        refused.stderr.contains("does not run on this machine"),
-        "{}",
-        refused.stderr
-    );
-    assert!(
-        sandbox
-            .log("attribute")
-            .contains("does not run on this machine")
-    );
+    fails(&sandbox, &sha256, "does not run on this machine");
 
     // a boot that has an end tells it itself, and one that was killed does not
     for (exit, told) in [(1, false), (78, false), (137, true)] {
@@ -441,20 +414,9 @@ fn b06_a_failure_before_the_boot_is_seen_from_outside() {
     let sandbox = Sandbox::new();
     let sha256 = sandbox.serve("fetched", 0);
     std::fs::create_dir_all(sandbox.path("local/lib/agnes/agnes-ops.new")).unwrap();
-    sandbox
-        .run(&by_agnes_ops(&variables(url, &sha256)))
-        .exits(1);
-    assert!(sandbox.log("attribute").contains("failed: "));
+    fails(&sandbox, &sha256, "failed: ");
     let sandbox = Sandbox::new();
     let sha256 = sandbox.serve("fetched", 0);
     std::fs::write(sandbox.path("local/lib/agnes"), "in the way").unwrap();
-    let refused = sandbox
-        .run(&by_agnes_ops(&variables(url, &sha256)))
-        .exits(1);
-    assert!(
-        refused.stderr.contains("cannot be made"),
-        "{}",
-        refused.stderr
-    );
-    assert!(sandbox.log("attribute").contains("cannot be made"));
+    fails(&sandbox, &sha256, "cannot be made");
 }

@@ -287,7 +287,7 @@ impl Host {
             };
             if name
                 .rsplit_once('.')
-                .is_some_and(|(_, pid)| is_of_another(pid))
+                .is_some_and(|(_, pid)| is_another_alive(pid))
             {
                 continue;
             }
@@ -320,7 +320,7 @@ pub(super) fn temp_name(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Whether this is the pid of a process that lives, and not ours.
-fn is_of_another(pid: &str) -> bool {
+fn is_another_alive(pid: &str) -> bool {
     let pid = pid.parse::<u32>();
     pid.is_ok_and(|pid| {
         pid != std::process::id() && Path::new("/proc").join(pid.to_string()).exists()
@@ -433,6 +433,29 @@ mod tests {
         )
         .unwrap();
         assert_eq!(host().read_end(&path, 7).unwrap().unwrap(), b"the end");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_and_what_a_living_one_makes_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let half_made = |pid: u32| {
+            let path = dir.path().join(format!(".file.{pid}{TEMP_SUFFIX}"));
+            fs::write(&path, "half").unwrap();
+            path
+        };
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let (living, ours) = (half_made(other.id()), half_made(std::process::id()));
+        let file = dir.path().join("file");
+        fs::write(&file, "whole").unwrap();
+        host().sweep(dir.path()).unwrap();
+        assert!(living.exists() && !ours.exists() && file.exists());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        host().sweep(dir.path()).unwrap();
+        assert!(!living.exists() && file.exists());
     }
 
     #[test]

@@ -27,6 +27,7 @@ variable "network" {
   description = "The VPC network's self link or name."
   type        = string
   default     = "default"
+  nullable    = false
 }
 
 variable "subnetwork" {
@@ -112,7 +113,8 @@ variable "dev_instances" {
     secrets                 = optional(map(object({ secret_id = optional(string), required = optional(bool) })), {})
     env                     = optional(map(string), {})
   }))
-  default = []
+  default  = []
+  nullable = false
 
   validation {
     condition     = length(distinct([for instance in var.dev_instances : instance.name])) == length(var.dev_instances)
@@ -147,16 +149,19 @@ variable "snapshot_keep_days" {
   description = "How many days the daily snapshots of data disks are kept."
   type        = number
   default     = 30
+  nullable    = false
 }
 
 variable "notification_channels" {
   description = "Names of notification channels that the alert policy tells."
   type        = list(string)
   default     = []
+  nullable    = false
 }
 
 variable "labels" {
   description = "Labels of everything that takes some."
   type        = map(string)
   default     = {}
+  nullable    = false
 }
