@@ -11,6 +11,7 @@ mod copy;
 mod create;
 mod device;
 mod files;
+mod half_made;
 mod lock;
 mod process;
 

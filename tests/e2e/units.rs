@@ -8,7 +8,7 @@ use agnes_e2e::deployment::{Deployment, Ran, agnes_ops, run};
 use agnes_e2e::systemd::Machine;
 use serde_json::Value;
 
-use crate::crash::{checkpoints, chosen, killed_at};
+use crate::crash::{checkpoints, killed_at};
 
 const DIR: &str = "/srv/agnes";
 const UNITS: &str = "/etc/systemd/system";
@@ -223,7 +223,8 @@ fn b06_an_install_that_is_killed_anywhere_is_finished_by_the_next() {
     };
     let (count, wanted) = of(whole.path());
     assert!(wanted.len() > 20, "{wanted:#?}");
-    for number in chosen(count) {
+    // all of them, for they are quick
+    for number in 1..=count {
         let root = tempfile::tempdir().unwrap();
         let verb = verb(root.path());
         let verb: Vec<&str> = verb.iter().map(String::as_str).collect();

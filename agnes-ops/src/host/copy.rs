@@ -14,8 +14,8 @@ use agnes_config::FileOwner;
 use aws_lc_rs::digest::{Context, SHA256};
 use nix::fcntl::OFlag;
 
-use super::Host;
-use super::files::{InstallError, sync_parent, temp_name};
+use super::files::{InstallError, sync_parent};
+use super::{Host, half_made};
 
 /// Free room of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +54,11 @@ impl Host {
         owner: Option<FileOwner>,
     ) -> Result<(), InstallError> {
         let at = |operation| InstallError::at(to, operation);
-        let temp = temp_name(to).map_err(at("copy to this name"))?;
+        let temp = half_made::beside(to).map_err(at("copy to this name"))?;
         self.checkpoint(&format!("before copying to {}", to.display()));
         let copied = (|| {
             let mut source = regular(from).map_err(at("copy beside"))?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temp)
-                .map_err(at("open the copy beside"))?;
+            let mut file = half_made::file(&temp, 0o600).map_err(at("open the copy beside"))?;
             // copy_file_range underneath: blocks are shared where they can be
             io::copy(&mut source, &mut file).map_err(at("copy beside"))?;
             file.set_permissions(Permissions::from_mode(mode))

@@ -4,17 +4,15 @@
 //!
 //! Does not: replace (`files` does).
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use agnes_config::FileOwner;
 
-use super::Host;
-use super::files::{InstallError, made_anew, sync_parent, temp_name};
+use super::files::{InstallError, sync_parent};
+use super::{Host, half_made};
 
 impl Host {
     /// Makes a file that was not there.
@@ -23,14 +21,10 @@ impl Host {
     /// Also when something has that name: it stays as it is.
     pub fn create(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), InstallError> {
         let at = |operation| InstallError::at(path, operation);
-        let temp = temp_name(path).map_err(at("create under this name"))?;
+        let temp = half_made::beside(path).map_err(at("create under this name"))?;
         self.checkpoint(&format!("before creating {}", path.display()));
         let created = (|| {
-            let mut file = made_anew(&temp, || {
-                let mut options = OpenOptions::new();
-                options.write(true).create_new(true).mode(mode).open(&temp)
-            })
-            .map_err(at("create a file beside"))?;
+            let mut file = half_made::file(&temp, mode).map_err(at("create a file beside"))?;
             file.set_permissions(Permissions::from_mode(mode))
                 .map_err(at("set the mode"))?;
             file.write_all(bytes).map_err(at("write"))?;

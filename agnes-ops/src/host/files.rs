@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use agnes_config::FileOwner;
 use nix::fcntl::OFlag;
 
-use super::Host;
+use super::{Host, half_made};
 
 /// Why a file was not installed.
 #[derive(Debug)]
@@ -74,9 +74,6 @@ pub enum Entry {
 
 /// The largest file that is read whole, in bytes: many times what any file of a deployment holds.
 const MAX_READ: u64 = 16 << 20;
-
-/// The suffix of half-made files; a later run sweeps what a killed one left.
-const TEMP_SUFFIX: &str = ".agnes-tmp";
 
 impl Host {
     /// The file's bytes; `None` when there is no such file (absent is not unreadable).
@@ -145,7 +142,7 @@ impl Host {
         let mut names = Vec::new();
         for entry in entries {
             if let Ok(name) = entry?.file_name().into_string()
-                && !name.ends_with(TEMP_SUFFIX)
+                && !half_made::is_one(&name)
             {
                 names.push(name);
             }
@@ -168,17 +165,10 @@ impl Host {
         owner: Option<FileOwner>,
     ) -> Result<(), InstallError> {
         let at = |operation| InstallError::at(path, operation);
-        let temp = temp_name(path).map_err(at("install under this name"))?;
+        let temp = half_made::beside(path).map_err(at("install under this name"))?;
         self.checkpoint(&format!("before writing {}", path.display()));
         let written = (|| {
-            let mut file = made_anew(&temp, || {
-                OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(mode)
-                    .open(&temp)
-            })
-            .map_err(at("create a file beside"))?;
+            let mut file = half_made::file(&temp, mode).map_err(at("create a file beside"))?;
             file.set_permissions(fs::Permissions::from_mode(mode))
                 .map_err(at("set the mode"))?;
             if let Some(owner) = owner {
@@ -207,10 +197,9 @@ impl Host {
         if self.entry(path).map_err(at("look at"))? == Entry::Link(target.to_owned()) {
             return Ok(());
         }
-        let temp = temp_name(path).map_err(at("link under this name"))?;
+        let temp = half_made::beside(path).map_err(at("link under this name"))?;
         self.checkpoint(&format!("before linking {}", path.display()));
-        made_anew(&temp, || std::os::unix::fs::symlink(target, &temp))
-            .map_err(at("link beside"))?;
+        half_made::link(&temp, target).map_err(at("link beside"))?;
         self.checkpoint(&format!("link made beside {}", path.display()));
         if let Err(error) = self.rename(&temp, path) {
             let _ = fs::remove_file(&temp);
@@ -272,69 +261,12 @@ impl Host {
         sync_parent(path).map_err(at("fsync the directory of"))
     }
 
-    /// Removes what killed runs left half made in this directory; a process that lives is still at it.
-    pub fn sweep(&self, directory: &Path) -> io::Result<()> {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().and_then(|it| it.strip_suffix(TEMP_SUFFIX)) else {
-                continue;
-            };
-            if name
-                .rsplit_once('.')
-                .is_some_and(|(_, pid)| is_another_alive(pid))
-            {
-                continue;
-            }
-            match fs::remove_file(entry.path()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
-        }
-        Ok(())
-    }
-
     #[expect(
         clippy::disallowed_methods,
         reason = "the one door to rename; callers sync the directory"
     )]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
-    }
-}
-
-/// A name beside `path` that no other process uses.
-pub(super) fn temp_name(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-    let mut temp = std::ffi::OsString::from(".");
-    temp.push(name);
-    temp.push(format!(".{}{TEMP_SUFFIX}", std::process::id()));
-    Ok(path.with_file_name(temp))
-}
-
-/// Whether this is the pid of a process that lives, and not ours.
-fn is_another_alive(pid: &str) -> bool {
-    let pid = pid.parse::<u32>();
-    pid.is_ok_and(|pid| {
-        pid != std::process::id() && Path::new("/proc").join(pid.to_string()).exists()
-    })
-}
-
-/// Makes what stands under `temp`, in place of a leftover of an earlier process that had our pid.
-pub(super) fn made_anew<T>(temp: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    match make() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(temp)?;
-            make()
-        }
-        made => made,
     }
 }
 
@@ -433,44 +365,6 @@ mod tests {
         )
         .unwrap();
         assert_eq!(host().read_end(&path, 7).unwrap().unwrap(), b"the end");
-    }
-
-    #[test]
-    fn what_a_killed_process_left_goes_and_what_a_living_one_makes_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let half_made = |pid: u32| {
-            let path = dir.path().join(format!(".file.{pid}{TEMP_SUFFIX}"));
-            fs::write(&path, "half").unwrap();
-            path
-        };
-        let mut other = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
-        let (living, ours) = (half_made(other.id()), half_made(std::process::id()));
-        let file = dir.path().join("file");
-        fs::write(&file, "whole").unwrap();
-        host().sweep(dir.path()).unwrap();
-        assert!(living.exists() && !ours.exists() && file.exists());
-        other.kill().unwrap();
-        other.wait().unwrap();
-        host().sweep(dir.path()).unwrap();
-        assert!(!living.exists() && file.exists());
-    }
-
-    #[test]
-    fn a_leftover_of_a_killed_process_with_our_number_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        let temp = temp_name(&path).unwrap();
-        fs::write(&temp, "half").unwrap();
-        host().install(&path, b"whole", 0o644, None).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"whole");
-        fs::write(&temp, "half").unwrap();
-        let link = dir.path().join("link");
-        fs::write(temp_name(&link).unwrap(), "half").unwrap();
-        host().link(Path::new("file"), &link).unwrap();
-        assert_eq!(fs::read(&link).unwrap(), b"whole");
     }
 
     #[test]

@@ -109,7 +109,9 @@ fn converge(
 /// Removes what killed runs left half made.
 fn sweep(host: &Host, root: Root<'_>, desired: &Desired) -> Result<()> {
     let files = desired.files.iter().map(|file| &file.path);
-    let paths = files.chain(desired.links.iter().map(|link| &link.path));
+    let links = desired.links.iter().map(|link| &link.path);
+    // the programs' directory is looked at in any case: which links are made there is not known yet
+    let paths = files.chain(links).map(String::as_str).chain([PROGRAM]);
     let directories: BTreeSet<PathBuf> = paths
         .filter_map(|path| root.path(path).parent().map(Path::to_owned))
         .collect();
