@@ -30,6 +30,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// One that stops nowhere.
+    #[cfg(test)]
+    pub fn of_tests() -> Self {
+        Self::new(Checkpoints::default())
+    }
+
     /// The real host. `stop_at` and `trace` are honoured in debug builds alone (see [`Host::checkpoint`]).
     pub fn new(checkpoints: Checkpoints) -> Self {
         Self { checkpoints }

@@ -93,15 +93,10 @@ pub fn converge(host: &Host, settings: &Settings, list: &[Directory]) -> Result<
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
-    use crate::host::Checkpoints;
 
     fn settings(dir: &std::path::Path, more: &str) -> Settings {
         std::fs::write(
@@ -138,7 +133,7 @@ mod tests {
         for one in &mut list {
             one.owner = own();
         }
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         std::fs::create_dir_all(settings.state_dir.join("deep")).unwrap();
         let live = settings.state_dir.join("system.duckdb");
         std::fs::write(&live, "live").unwrap();

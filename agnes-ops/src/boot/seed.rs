@@ -91,20 +91,15 @@ pub fn seed(host: &Host, dir: &Path, given: &Given, run: Run) -> Result<Seeded> 
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use super::*;
-    use crate::host::Checkpoints;
 
     fn given(text: &str) -> Given {
         Given::parse(text.as_bytes()).unwrap()
     }
 
     fn run(dir: &Path, given: &Given) -> Seeded {
-        seed(&Host::new(Checkpoints::default()), dir, given, Run::Real).unwrap()
+        seed(&Host::of_tests(), dir, given, Run::Real).unwrap()
     }
 
     #[test]

@@ -1,10 +1,5 @@
 //! Every reason, by a real server that causes it.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests write their files and read the clock themselves"
-)]
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc;

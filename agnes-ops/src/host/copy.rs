@@ -225,14 +225,11 @@ mod small_disk;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::disallowed_methods, reason = "tests write files themselves")]
-
-    use super::super::Checkpoints;
     use super::*;
 
     #[test]
     fn b02_a_directory_is_on_the_device_that_is_mounted_there_and_on_no_other() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let Some(disk) = small_disk::SmallDisk::mount(dir.path(), 4) else {
             return;
@@ -255,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_whole_and_leaves_nothing_beside_it() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::write(&from, vec![7; 3 << 20]).unwrap();

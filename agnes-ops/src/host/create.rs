@@ -105,17 +105,12 @@ impl Host {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use super::*;
-    use crate::host::Checkpoints;
 
     #[test]
     fn what_was_created_is_never_written_again() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1");
         host.create(&path, b"first", 0o600).unwrap();
@@ -129,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_directory_gets_its_mode_and_a_file_in_its_place_is_refused() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("private");
         assert!(host.make_dir_as(&path, 0o700, None).unwrap());

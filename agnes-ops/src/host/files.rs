@@ -317,17 +317,8 @@ pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use super::*;
-    use crate::host::Checkpoints;
-
-    fn host() -> Host {
-        Host::new(Checkpoints::default())
-    }
 
     #[test]
     fn a_fifo_a_device_and_a_directory_are_refused_and_never_waited_for() {
@@ -341,12 +332,17 @@ mod tests {
         ] {
             let (sender, receiver) = std::sync::mpsc::channel();
             let owned = path.to_owned();
-            std::thread::spawn(move || sender.send(host().read(&owned)));
+            std::thread::spawn(move || sender.send(Host::of_tests().read(&owned)));
             let answer = receiver.recv_timeout(std::time::Duration::from_secs(5));
             let error = answer.expect("it hangs").unwrap_err();
             assert_eq!(error.to_string(), format!("{what}, not a regular file"));
         }
-        assert!(host().read(&dir.path().join("absent")).unwrap().is_none());
+        assert!(
+            Host::of_tests()
+                .read(&dir.path().join("absent"))
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
@@ -355,24 +351,29 @@ mod tests {
         let path = dir.path().join("file");
         let file = File::create(&path).unwrap();
         file.set_len(MAX_READ).unwrap();
-        assert!(host().read(&path).unwrap().is_some());
+        assert!(Host::of_tests().read(&path).unwrap().is_some());
         file.set_len(MAX_READ + 1).unwrap();
-        let error = host().read(&path).unwrap_err();
+        let error = Host::of_tests().read(&path).unwrap_err();
         assert_eq!(error.to_string(), "larger than 16 MiB");
         std::io::Write::write_all(
             &mut OpenOptions::new().append(true).open(&path).unwrap(),
             b"the end",
         )
         .unwrap();
-        assert_eq!(host().read_end(&path, 7).unwrap().unwrap(), b"the end");
+        assert_eq!(
+            Host::of_tests().read_end(&path, 7).unwrap().unwrap(),
+            b"the end"
+        );
     }
 
     #[test]
     fn a_directory_that_takes_no_files_is_told_as_the_operation_that_failed() {
         let path = Path::new("/proc/self/agnes");
-        let error = host().install(path, b"", 0o644, None).unwrap_err();
+        let error = Host::of_tests()
+            .install(path, b"", 0o644, None)
+            .unwrap_err();
         assert_eq!(error.operation, "create a file beside");
-        let error = host().link(path, path).unwrap_err();
+        let error = Host::of_tests().link(path, path).unwrap_err();
         assert_eq!(error.operation, "link beside");
     }
 }

@@ -112,17 +112,8 @@ impl Host {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use super::*;
-    use crate::host::Checkpoints;
-
-    fn host() -> Host {
-        Host::new(Checkpoints::default())
-    }
 
     #[test]
     fn what_a_killed_run_left_goes_and_what_a_living_one_makes_stays() {
@@ -136,10 +127,10 @@ mod tests {
         for path in [&left, &whole] {
             fs::write(path, "").unwrap();
         }
-        host().sweep(dir.path()).unwrap();
+        Host::of_tests().sweep(dir.path()).unwrap();
         assert!(made.exists() && !left.exists() && whole.exists());
         drop(maker);
-        host().sweep(dir.path()).unwrap();
+        Host::of_tests().sweep(dir.path()).unwrap();
         assert!(!made.exists() && whole.exists());
     }
 
@@ -151,7 +142,7 @@ mod tests {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                        host().sweep(dir.path()).unwrap();
+                        Host::of_tests().sweep(dir.path()).unwrap();
                     }
                 });
             }
@@ -173,11 +164,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(beside(&path).unwrap(), "half").unwrap();
-        host().install(&path, b"whole", 0o644, None).unwrap();
+        Host::of_tests()
+            .install(&path, b"whole", 0o644, None)
+            .unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         let link = dir.path().join("link");
         fs::write(beside(&link).unwrap(), "half").unwrap();
-        host().link(Path::new("file"), &link).unwrap();
+        Host::of_tests().link(Path::new("file"), &link).unwrap();
         assert_eq!(fs::read(&link).unwrap(), b"whole");
     }
 }

@@ -124,17 +124,12 @@ fn holder(file: &mut File) -> String {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use super::*;
-    use crate::host::Checkpoints;
 
     #[test]
     fn a_link_in_the_lock_s_place_is_not_written_through() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let (target, lock) = (dir.path().join("precious"), dir.path().join(".lock"));
         std::fs::write(&target, "kept").unwrap();
@@ -148,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_holder_s_name_cannot_forge_a_line_and_a_look_does_not_hold() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".lock");
         assert!(host.lock_holder(&path).unwrap().is_none());

@@ -358,17 +358,12 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> std::sync::mpsc::Receiver<
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "tests write and read files themselves"
-)]
 mod tests {
     use super::*;
-    use crate::host::Checkpoints;
 
     #[test]
     fn a_deadline_ends_the_whole_process_group() {
-        let host = Host::new(Checkpoints::default());
+        let host = Host::of_tests();
         let dir = tempfile::tempdir().unwrap();
         let script = "sleep 300 & echo $! > grandchild; wait";
         let ended = host.run(
