@@ -16,7 +16,7 @@ pub mod source_url;
 mod values;
 pub mod window;
 
-pub use load::{Invalid, Loaded, Problem, Source, Value, load, load_texts};
+pub use load::{Invalid, Loaded, Problem, Source, Texts, Value, load, load_as_if, load_texts};
 pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{

@@ -163,12 +163,36 @@ pub fn load(
     build::build(dir, layers)
 }
 
+/// What the two files of a deployment would say.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    /// `agnes.toml`.
+    pub toml: &'a str,
+    /// `.env`.
+    pub dotenv: &'a [u8],
+}
+
+/// As [`load`] without flags, if those two files said this: neither of them is read, all the other layers are.
+pub fn load_as_if(
+    dir: &Path,
+    process_env: impl IntoIterator<Item = (OsString, OsString)>,
+    texts: Texts<'_>,
+) -> Loaded {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let mut layers = layers::Layers::default();
+    toml_file::read_as_if(&dir, texts.toml, &mut layers);
+    let environment = environment::Environment::new(process_env);
+    environment::read_as_if(&dir, texts.dotenv, &environment, &mut layers);
+    build::build(dir, layers)
+}
+
 /// What these texts of an `agnes.toml` and a `.env` would come to in `dir`, without any other layer; neither is read from there.
 pub fn load_texts(dir: &Path, toml: &str, dotenv: &[u8]) -> Loaded {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let mut layers = layers::Layers::default();
-    toml_file::read_text(&dir, "agnes.toml", toml, &mut layers);
-    environment::read_text(&dir, dotenv, &mut layers);
+    toml_file::read_text(&dir, toml_file::OWN, toml, &mut layers);
+    let nothing = environment::Environment::new([]);
+    environment::read_as_if(&dir, dotenv, &nothing, &mut layers);
     build::build(dir, layers)
 }
 

@@ -267,9 +267,7 @@ impl<'a> Work<'a> {
 
     fn step(&mut self, name: String, act: impl FnOnce(Deployment<'_>) -> Result<()>) -> Result<()> {
         if !self.options.dry_run {
-            act(self.deployment).with_context(|| {
-                format!("{name}: what was done before stays, and the next run goes on")
-            })?;
+            act(self.deployment).with_context(|| name.clone())?;
             self.steps
                 .done(name.clone(), self.deployment.host.instant());
         }

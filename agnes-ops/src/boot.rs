@@ -18,7 +18,7 @@ use agnes_config::{FileOwner, Overlay, Runtime};
 use anyhow::Result;
 
 pub use given::Given;
-pub use seed::{Run as SeedRun, Seeded, seed};
+pub use seed::{Seeded, plan as plan_seed};
 
 use self::disk::{Became, Disk, Failed as DiskFailed};
 use self::log::{Done, Log, Stop};
@@ -120,10 +120,13 @@ fn of_command(report: Result<Report>) -> Result<Done, Stop> {
     if let Some(refusal) = report.refusal {
         return Err(refusal);
     }
+    let planned = report.steps.iter().filter(|step| step.result == "planned");
+    let planned: Vec<&str> = planned.map(|step| step.name.as_str()).collect();
     let said = report.text.lines().next().unwrap_or_default().to_owned();
-    Ok(match report.outcome {
-        Outcome::Changed => Done::Changed(said),
-        _ => Done::Unchanged(said),
+    Ok(match (report.outcome, planned.is_empty()) {
+        (Outcome::Changed, _) => Done::Changed(said),
+        (_, true) => Done::Unchanged(said),
+        (_, false) => Done::Planned(planned.join("; ")),
     })
 }
 
@@ -140,19 +143,25 @@ impl Boot<'_> {
         let Some(seeded) = self.options.seeded else {
             return Ok(Done::Skipped("none came with the machine".to_owned()));
         };
+        let each = |names: &[String], what: &str| -> Vec<String> {
+            let names = names.iter();
+            names.map(|name| format!("{name} {what}")).collect()
+        };
         let mut said = seeded.written.clone();
-        let kept = seeded.kept.iter();
-        let kept: Vec<String> = kept
-            .map(|name| format!("{name} is a person's, and stays"))
-            .collect();
+        said.extend(each(&seeded.removed, "is no longer given, and goes"));
+        let mut left = each(&seeded.kept, "is a person's, and stays");
+        left.extend(each(
+            &seeded.left_out,
+            "was taken out by a person, and stays out",
+        ));
         if said.is_empty() {
-            let otherwise = match kept.is_empty() {
+            let otherwise = match left.is_empty() {
                 true => "as it came".to_owned(),
-                false => kept.join("; "),
+                false => left.join("; "),
             };
             return Ok(Done::Unchanged(otherwise));
         }
-        said.extend(kept);
+        said.extend(left);
         Ok(listed(said, self.options.dry_run, ""))
     }
 
@@ -249,8 +258,9 @@ impl Boot<'_> {
                 Some(missing) => Done::Planned(missing.to_string()),
             });
         }
-        let did =
-            docker::converge(host, settings).map_err(|why| stop("docker", format!("{why:#}")))?;
+        let root = self.options.root;
+        let did = docker::converge(host, settings, root);
+        let did = did.map_err(|why| stop("docker", format!("{why:#}")))?;
         Ok(listed(did, false, "Docker and Compose answer"))
     }
 

@@ -386,7 +386,7 @@ pub enum Units {
         #[arg(long, hide = true)]
         of_parent: bool,
         /// Below this directory, and no systemd is told.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = absolute())]
         root: Option<PathBuf>,
         /// Say what would be done, and do nothing.
         #[arg(long)]
@@ -395,7 +395,7 @@ pub enum Units {
     /// Have none of our units; the server and its data are left alone.
     Remove {
         /// Below this directory, and no systemd is told.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = absolute())]
         root: Option<PathBuf>,
         /// Say what would be done, and do nothing.
         #[arg(long)]
@@ -404,7 +404,7 @@ pub enum Units {
     /// Each unit, as it is and as it should be; change nothing. Exit 0 or 10.
     Status {
         /// Below this directory, and no systemd is asked.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = absolute())]
         root: Option<PathBuf>,
     },
 }
@@ -416,7 +416,7 @@ pub struct Boot {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Everything of the host is below this directory, and no systemd is told.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = absolute())]
     pub root: Option<PathBuf>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
@@ -457,6 +457,11 @@ pub enum Config {
     Show,
     /// Every problem, as file:line. Exit 0 or 78.
     Check,
+}
+
+fn absolute() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 fn rfc3339(text: &str) -> Result<time::OffsetDateTime, String> {

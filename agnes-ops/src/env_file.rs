@@ -80,6 +80,16 @@ impl EnvFile {
         })
     }
 
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.mode.is_some()
+    }
+
     /// Its permission bits; `None`: it is not there.
     pub fn mode(&self) -> Option<u32> {
         self.mode
@@ -90,7 +100,7 @@ impl EnvFile {
     /// # Errors
     /// When Compose would not read back what was written.
     pub fn would_change(&self, pairs: &[(&str, &str)]) -> Result<bool> {
-        Ok(*self.with(pairs)? != *self.bytes || self.mode.is_some_and(|mode| mode != MODE))
+        Ok(self.differs(&self.of_pairs(pairs)?))
     }
 
     /// Sets `pairs`; a key whose value is empty is taken out. `true`: the file changed.
@@ -98,24 +108,45 @@ impl EnvFile {
     /// # Errors
     /// As [`EnvFile::would_change`], or when the host refuses.
     pub fn write(&self, host: &Host, pairs: &[(&str, &str)]) -> Result<bool> {
-        if !self.would_change(pairs)? {
+        self.replace(host, &self.of_pairs(pairs)?)
+    }
+
+    /// What it would hold with `set`, and without `removed`.
+    ///
+    /// # Errors
+    /// When Compose would not read back what was written.
+    pub fn with(&self, set: &[(&str, &str)], removed: &[&str]) -> Result<Zeroizing<Vec<u8>>> {
+        let failed = || format!("{}: not written", self.path.display());
+        let mut changed = Zeroizing::new(dotenv::upsert(&self.bytes, set).with_context(failed)?);
+        for key in removed {
+            changed = Zeroizing::new(dotenv::remove(&changed, key).with_context(failed)?);
+        }
+        Ok(changed)
+    }
+
+    /// Has it hold these bytes of [`EnvFile::with`]. `true`: the file changed.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn replace(&self, host: &Host, bytes: &[u8]) -> Result<bool> {
+        if !self.differs(bytes) {
             return Ok(false);
         }
-        host.install(&self.path, &self.with(pairs)?, MODE, self.owner)?;
+        host.install(&self.path, bytes, MODE, self.owner)?;
         Ok(true)
     }
 
-    fn with(&self, pairs: &[(&str, &str)]) -> Result<Zeroizing<Vec<u8>>> {
-        let failed = || format!("{}: not written", self.path.display());
+    fn differs(&self, bytes: &[u8]) -> bool {
+        bytes != self.bytes.as_slice() || self.mode.is_some_and(|mode| mode != MODE)
+    }
+
+    fn of_pairs(&self, pairs: &[(&str, &str)]) -> Result<Zeroizing<Vec<u8>>> {
         let (empty, set): (Vec<_>, Vec<_>) = pairs
             .iter()
             .copied()
             .partition(|(_, value)| value.is_empty());
-        let mut changed = Zeroizing::new(dotenv::upsert(&self.bytes, &set).with_context(failed)?);
-        for (key, _) in empty {
-            changed = Zeroizing::new(dotenv::remove(&changed, key).with_context(failed)?);
-        }
-        Ok(changed)
+        let empty: Vec<&str> = empty.into_iter().map(|(key, _)| key).collect();
+        self.with(&set, &empty)
     }
 }
 

@@ -28,6 +28,9 @@ pub struct HostRecord {
     /// SHA-256 of each file and value as `boot` last wrote it: `agnes.toml`, and `.env/<KEY>`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seeded: BTreeMap<String, String>,
+    /// The same of what a `boot` was about to write or take out, until it has: so that one that was killed meanwhile knows its own again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seeding: BTreeMap<String, String>,
 }
 
 /// A device that was proven blank, and what is being made on it.

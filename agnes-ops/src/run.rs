@@ -80,8 +80,13 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
     let mut lock = None;
     let prepared = match &cli.command {
         Command::Boot(args) => {
-            let prepared = boot::prepare(args, &host, &dir, cli.global.lock_wait, &mut lock);
-            loaded = settings(&dir, environment);
+            let wait = cli.global.lock_wait;
+            let mut prepared = boot::prepare(args, environment, &host, &dir, wait, &mut lock);
+            let as_if = prepared
+                .as_mut()
+                .ok()
+                .and_then(|prepared| prepared.loaded.take());
+            loaded = as_if.unwrap_or_else(|| settings(&dir, environment));
             prepared
         }
         _ => Ok(boot::Prepared::default()),
@@ -101,7 +106,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
         // settings that cannot be acted on leave the host untouched, the record included
         && report.exit != Exit::Config
         && let Some(settings) = &loaded.settings
-        && let Err(error) = record(&host, settings, name, &report, took_ms)
+        && let Err(error) = record(&host, settings, cli.command.root(), name, &report, took_ms)
     {
         tracing::error!("status record: {error:#}");
         if report.exit == Exit::Ok {
@@ -119,9 +124,14 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
 
 /// The deployment's settings. What a service manager hands to the server in place of `.env` is not what is worked on here.
 fn settings(dir: &Path, environment: &Environment) -> Loaded {
+    load(dir, own_variables(environment), &[])
+}
+
+fn own_variables(environment: &Environment) -> impl Iterator<Item = (OsString, OsString)> {
     let variables = environment.variables.iter();
-    let own = variables.filter(|(name, _)| name != "AGNES_ENV_FILE");
-    load(dir, own.cloned(), &[])
+    variables
+        .filter(|(name, _)| name != "AGNES_ENV_FILE")
+        .cloned()
 }
 
 fn dispatch(
@@ -285,7 +295,7 @@ fn command(
         Command::Render(cli::Render::StartupScript { .. } | cli::Render::Env { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }
-        Command::Render(cli::Render::Units { .. }) => Ok(rendered::units(settings)),
+        Command::Render(cli::Render::Units { .. }) => rendered::units(settings),
         Command::Render(cli::Render::Compose { dry_run, .. }) => {
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
@@ -395,15 +405,18 @@ fn failed(command: &Command, error: &anyhow::Error) -> Report {
 }
 
 fn directory(cli: &Cli, environment: &Environment) -> PathBuf {
-    let named = cli
-        .global
-        .dir
-        .clone()
-        .or_else(|| environment.get("AGNES_DIR").map(PathBuf::from));
-    let dir = named.unwrap_or_else(|| match cli.command.root() {
-        Some(root) => boot::below(root, Path::new(DIR)),
-        None => PathBuf::from(DIR),
-    });
+    let dir = match (&cli.global.dir, cli.command.root()) {
+        (Some(named), _) => named.clone(),
+        (None, root) => {
+            let usual = environment.get("AGNES_DIR").unwrap_or(DIR);
+            let usual = std::path::absolute(usual).unwrap_or_else(|_| usual.into());
+            // a variable of this host says nothing of a tree
+            match root.filter(|root| !usual.starts_with(root)) {
+                Some(root) => boot::below(root, &usual),
+                None => usual,
+            }
+        }
+    };
     std::path::absolute(&dir).unwrap_or(dir)
 }
 

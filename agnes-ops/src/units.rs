@@ -39,7 +39,8 @@ impl<'a> Root<'a> {
         Self(root)
     }
 
-    fn path(self, below: &str) -> PathBuf {
+    /// A path without its leading slash, below it.
+    pub fn path(self, below: &str) -> PathBuf {
         self.0.unwrap_or_else(|| Path::new("/")).join(below)
     }
 
@@ -59,6 +60,11 @@ impl<'a> Root<'a> {
         self.path(UNITS).join(name)
     }
 
+    /// Whether it is this host and no tree.
+    pub fn is_this_host(self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether systemd can be told: it runs, and the tree is its own.
     pub fn is_live(self) -> bool {
         self.0.is_none() && crate::systemd::is_running()
@@ -71,13 +77,15 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 /// The files that these settings ask for, by path below the root.
-pub fn rendered(settings: &Settings) -> Vec<(String, String)> {
-    let desired = plan::desired(settings, plan::Purpose::Install);
-    let files = desired.map(|desired| desired.files).unwrap_or_default();
-    let wanted = files.into_iter();
-    wanted
+///
+/// # Errors
+/// A path that cannot stand in a unit.
+pub fn rendered(settings: &Settings) -> Result<Vec<(String, String)>, String> {
+    let wanted = plan::desired(settings, plan::Purpose::Install)?;
+    let files = wanted.files.into_iter();
+    Ok(files
         .filter_map(|file| Some((file.path, file.text?)))
-        .collect()
+        .collect())
 }
 
 /// What stands in a unit's place.
@@ -86,6 +94,8 @@ enum Found {
     Absent,
     /// A file, with its text.
     File(Vec<u8>),
+    /// The same, and others than its owner may write it, or it is not ours: whoever may write a unit is root.
+    Open(Vec<u8>),
     /// A person wants it never to run.
     Masked,
 }
@@ -100,7 +110,11 @@ fn look(host: &Host, path: &Path) -> Result<Found> {
         Entry::Absent => Ok(Found::Absent),
         Entry::File { .. } => {
             let bytes = host.read(path).with_context(named)?;
-            Ok(bytes.map_or(Found::Absent, Found::File))
+            let found = host.owner_and_mode(path).with_context(named)?;
+            let own = nix::unistd::geteuid().as_raw();
+            let open = found.is_some_and(|(owner, mode)| owner.uid != own || mode & 0o022 != 0);
+            let kind = if open { Found::Open } else { Found::File };
+            Ok(bytes.map_or(Found::Absent, kind))
         }
         Entry::Link(target) if target == Path::new("/dev/null") => Ok(Found::Masked),
         Entry::Link(target) => anyhow::bail!(

@@ -1,5 +1,7 @@
 //! `boot` and its data disk: real devices of this machine, in every state in which a cloud may hand one over.
 
+mod given;
+
 use std::path::{Path, PathBuf};
 
 use agnes_e2e::components::require;

@@ -1,5 +1,7 @@
 //! The startup script: the same bytes from Terraform and from `agnes-ops`, run on a host whose curl and agnes-ops write down what they are asked.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -288,7 +290,8 @@ fn b03_no_text_of_the_configuration_is_ever_executed() {
         .into_iter()
         .enumerate()
         .map(|(number, text)| {
-            let instance = json!({"domain": "agnes.example.com", "env": {"NOTE": text.clone()}, "tls_csr_subject": text});
+            let subject = format!("/O={}", text.replace('\\', "\\\\").replace('/', "\\/"));
+            let instance = json!({"domain": "agnes.example.com", "env": {"NOTE": text}, "tls_csr_subject": subject});
             let one = json!({"url": "https://releases.example.com/agnes-ops", "sha256": sha256, "instance": instance});
             (format!("n{number}"), one)
         })

@@ -1,6 +1,7 @@
 //! Units under a real systemd: installed, enabled, started by their timers, and heard of when they fail.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -258,6 +259,20 @@ fn a_tree_of_nothing_gets_units_that_are_right_once_it_is_a_root() {
         .with_outcome("unchanged");
     ops(&["units", "status"]).exits(0);
     let units = tree.path().join("etc/systemd/system");
+    // whoever may write what root runs is root; and a unit whose program is gone runs nothing
+    let open = units.join("agnes-watch.service");
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let program = tree.path().join("usr/local/bin/agnes-ops");
+    std::fs::remove_file(&program).unwrap();
+    std::os::unix::fs::symlink("/nowhere/agnes-ops", &program).unwrap();
+    let found = ops(&["units", "status"]).exits(10);
+    for id in ["units.writable", "units.no-program"] {
+        assert!(found.stdout.contains(id), "{}", found.stdout);
+    }
+    ops(&["units", "install"]).exits(0).with_outcome("changed");
+    let mode = std::fs::metadata(&open).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    ops(&["units", "status"]).exits(0);
     assert!(
         units
             .join("timers.target.wants/agnes-upgrade.timer")

@@ -54,11 +54,15 @@ pub(super) fn read_all(
     put_all(dir, entries, environment, flags, layers);
 }
 
-/// Puts the text of a `.env` in, and no other layer.
-pub(super) fn read_text(dir: &Path, dotenv: &[u8], layers: &mut Layers) {
-    let nothing = Environment::new([]);
-    let entries = entries(dotenv, ENV, &nothing, layers);
-    put_all(dir, entries, &nothing, &[], layers);
+/// As [`read_all`] without flags, where `.env` says this.
+pub(super) fn read_as_if(
+    dir: &Path,
+    dotenv: &[u8],
+    environment: &Environment,
+    layers: &mut Layers,
+) {
+    let entries = entries(dotenv, ENV, environment, layers);
+    put_all(dir, entries, environment, &[], layers);
 }
 
 fn put_all(

@@ -19,16 +19,32 @@ use crate::env_keys::{self, KEYS, Key, Kind};
 use crate::values::entry::{Fault, Field, Fields};
 use crate::values::{job, provision, reload};
 
+/// The deployment's own file.
+pub(super) const OWN: &str = "agnes.toml";
+
 /// Puts `agnes.toml` and then its drop-ins, by name, into `layers`.
 pub(super) fn read_all(dir: &Path, layers: &mut Layers) {
-    let mut names = vec!["agnes.toml".to_owned()];
-    match drop_ins(&dir.join("agnes.toml.d"), layers) {
-        Ok(found) => names.extend(found),
-        Err(message) => {
-            let name = "agnes.toml.d".to_owned();
-            layers.problem(Source::File { name, line: None }, None, message);
-        }
-    }
+    let mut names = vec![OWN.to_owned()];
+    names.extend(named_drop_ins(dir, layers));
+    read_files(dir, names, layers);
+}
+
+/// As [`read_all`], where `agnes.toml` says this.
+pub(super) fn read_as_if(dir: &Path, text: &str, layers: &mut Layers) {
+    read_text(dir, OWN, text, layers);
+    let names = named_drop_ins(dir, layers);
+    read_files(dir, names, layers);
+}
+
+fn named_drop_ins(dir: &Path, layers: &mut Layers) -> Vec<String> {
+    drop_ins(&dir.join("agnes.toml.d"), layers).unwrap_or_else(|message| {
+        let name = "agnes.toml.d".to_owned();
+        layers.problem(Source::File { name, line: None }, None, message);
+        Vec::new()
+    })
+}
+
+fn read_files(dir: &Path, names: Vec<String>, layers: &mut Layers) {
     for name in names {
         let whole = Source::File {
             name: name.clone(),

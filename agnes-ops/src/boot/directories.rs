@@ -62,12 +62,7 @@ pub fn converge(host: &Host, settings: &Settings, list: &[Directory]) -> Result<
     let mut changed = Vec::new();
     for directory in list {
         let path = &directory.path;
-        let named = || {
-            format!(
-                "{}: the directories before it are as they should be",
-                path.display()
-            )
-        };
+        let named = || path.display().to_string();
         if let Some(above) = path.parent() {
             host.make_dir(above).with_context(named)?;
         }

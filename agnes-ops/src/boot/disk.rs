@@ -22,7 +22,7 @@ use crate::host_record::{Formatting, HostRecord};
 use crate::units::Root;
 
 /// Where a disk is looked into before it counts; each run has a place of its own there, named by its process.
-const LOOK: &str = "/run/agnes/disk-look";
+const LOOK: &str = "run/agnes/disk-look";
 /// How long a device may take to appear after a boot.
 const APPEARS: Duration = Duration::from_secs(15);
 /// How long a program may work on the disk; a large one is not written whole.
@@ -137,7 +137,8 @@ impl Disk<'_> {
             .as_ref()
             .is_some_and(|open| open.uuid == uuid);
         self.end_looks_of_dead_runs()?;
-        let at = &Path::new(LOOK).join(std::process::id().to_string());
+        let looks = self.root.path(LOOK);
+        let at = &looks.join(std::process::id().to_string());
         self.host.make_dir(at)?;
         let place = at.to_string_lossy();
         let options = match kind {
@@ -175,7 +176,7 @@ impl Disk<'_> {
 
     /// A look that was killed would keep the disk from being mounted for writing.
     fn end_looks_of_dead_runs(&self) -> Result<(), Failed> {
-        let looks = Path::new(LOOK);
+        let looks = &self.root.path(LOOK);
         for name in self.host.list(looks)? {
             let is_alive = match name.parse() {
                 Ok(pid) => self.host.process(pid)?.is_some(),

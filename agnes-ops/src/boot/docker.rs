@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::host::{Host, RunError};
 use crate::systemd;
+use crate::units::Root;
 
 /// How long packages may take to install.
 const INSTALL: Duration = Duration::from_secs(900);
@@ -63,9 +64,13 @@ pub fn look(host: &Host) -> Result<Option<Missing>> {
 ///
 /// # Errors
 /// A clause for a person: what is missing, and why it was not installed.
-pub fn converge(host: &Host, settings: &Settings) -> Result<Vec<String>> {
+pub fn converge(host: &Host, settings: &Settings, root: Root<'_>) -> Result<Vec<String>> {
     let mut did = Vec::new();
-    if let Some(Missing::Program(name)) = look(host)? {
+    let found = look(host)?;
+    if let (Some(missing), false) = (&found, root.is_this_host()) {
+        anyhow::bail!("{missing}: not done for a tree");
+    }
+    if let Some(Missing::Program(name)) = found {
         install(host, settings, name)?;
         did.push(format!("install {}", PACKAGES.join(" ")));
     }

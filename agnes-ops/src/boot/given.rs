@@ -68,10 +68,19 @@ impl Given {
         let named = self.env().find(|(key, value)| {
             secret(key) && !matches!(value.parse(), Ok(SourceUrl::SecretManager { .. }))
         });
-        match named {
-            Some((key, _)) => anyhow::bail!(
+        if let Some((key, _)) = named {
+            anyhow::bail!(
                 "env.{key} is a secret (expected sm://<secret>, or nothing: it is made on the host)"
-            ),
+            );
+        }
+        if let Some((key, _)) = self.env().find(|(_, value)| has_user(value)) {
+            anyhow::bail!("env.{key} is a URL with a user in it (expected one without)");
+        }
+        let settings = toml::Value::Table(self.settings.clone());
+        match url_with_user(&settings, "settings") {
+            Some(path) => {
+                anyhow::bail!("{path} is a URL with a user in it (expected one without)")
+            }
             None => Ok(()),
         }
     }
@@ -83,9 +92,9 @@ impl Given {
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// What `.env` shall say of a key; empty: nothing.
-    pub fn value(&self, key: &str) -> &str {
-        self.env.get(key).map_or("", String::as_str)
+    /// Whether it says anything of a key of `.env`.
+    pub fn has(&self, key: &str) -> bool {
+        self.env.contains_key(key)
     }
 
     /// The `agnes.toml` that it begins with.
@@ -121,6 +130,26 @@ impl Given {
         loaded
             .settings
             .ok_or_else(|| anyhow::anyhow!("{}", problems.join("; ")))
+    }
+}
+
+/// Whether a text is a URL that says who asks, with a password or to a server on https.
+fn has_user(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
+    url.password().is_some() || url.scheme() == "https" && !url.username().is_empty()
+}
+
+/// The path of the first one.
+fn url_with_user(value: &toml::Value, path: &str) -> Option<String> {
+    match value {
+        toml::Value::String(text) => has_user(text).then(|| path.to_owned()),
+        toml::Value::Array(items) => items.iter().find_map(|item| url_with_user(item, path)),
+        toml::Value::Table(table) => table
+            .iter()
+            .find_map(|(key, value)| url_with_user(value, &format!("{path}.{key}"))),
+        _ => None,
     }
 }
 
@@ -168,6 +197,18 @@ mod tests {
         };
         assert!(with("sm://jwt").is_ok());
         assert!(with("0123456789abcdef0123456789abcdef").is_err());
+        for document in [
+            serde_json::json!({"version": 1, "env": {"TLS_FULLCHAIN_URL": "https://hunter2@example.com/x"}}),
+            serde_json::json!({"version": 1, "env": {"HTTPS_PROXY": "http://proxy:hunter2@example.com"}}),
+            serde_json::json!({"version": 1, "settings": {"tls": {"fullchain_url": "https://u:hunter2@example.com/x"}}}),
+        ] {
+            let why = Given::parse(document.to_string().as_bytes()).unwrap_err();
+            let why = format!("{why:#}");
+            assert!(
+                why.contains("a user in it") && !why.contains("hunter2"),
+                "{why}"
+            );
+        }
     }
 
     #[test]

@@ -34,11 +34,11 @@ pub fn render(variables: &Variables) -> Result<String, String> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("gs://"));
-    let plain = |c: char| c.is_ascii_alphanumeric() || "./_~:%@+=-".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "./_:%+=-".contains(c);
     if !rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain)) {
-        return Err(format!(
-            "agnes_ops_url is {url:?} (expected https://… or gs://…, of letters, digits and ./_~:%@+=-)"
-        ));
+        // what is wrong with it may be that a password is in it
+        let expected = "https://… or gs://…, of letters, digits and ./_:%+=-";
+        return Err(format!("agnes_ops_url is wrong (expected {expected})"));
     }
     let sum = &variables.agnes_ops_sha256;
     let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -58,7 +58,7 @@ pub fn render(variables: &Variables) -> Result<String, String> {
 }
 
 /// Terraform's `jsonencode()`: no blanks, keys in order, text in its composed form, and what HTML gives a meaning to escaped.
-fn jsonencode(value: &Value) -> String {
+pub fn jsonencode(value: &Value) -> String {
     let mut text = String::new();
     write(value, &mut text);
     text
@@ -172,6 +172,10 @@ mod tests {
             "https://example.com/$(id)",
             "https://example.com/a b",
             "https://example.com/a\nid",
+            // sh puts a directory there
+            "https://example.com/a:~/b",
+            // and its curl would put it into its arguments
+            "https://user:password@example.com/a",
             "file:///x",
         ] {
             assert!(with("agnes_ops_url", url).is_err(), "{url}");

@@ -23,14 +23,15 @@ pub(super) fn run(
         environment,
         deployment,
         mode,
+        root: None,
     };
     let secrets = || commands.recorded("secrets ensure", commands.ensure_secrets());
     let certificates = || {
         let rotated = commands.rotate_certificate(tls::RotateOptions::default());
         commands.recorded("tls rotate", rotated)
     };
-    let install = || commands.recorded("units install", commands.install_units(None));
-    let remove = || commands.recorded("units remove", commands.remove_units(None));
+    let install = || commands.recorded("units install", commands.install_units());
+    let remove = || commands.recorded("units remove", commands.remove_units());
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let options = Options {
         dry_run: mode == Mode::Dry,

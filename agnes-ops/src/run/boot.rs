@@ -6,13 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
-use agnes_config::{Loaded, Settings, TlsMode};
+use agnes_config::{Loaded, Settings, TlsMode, load_as_if};
 use anyhow::Result;
 
 use super::commands::{Commands, Mode};
-use super::{Environment, google, lock, render_compose, server_program, snapshot};
-use crate::boot::{self, Given, SeedRun, Seeded};
+use super::{Environment, google, lock, own_variables, render_compose, server_program, snapshot};
+use crate::boot::{self, Given, Seeded};
 use crate::cli;
+use crate::config;
 use crate::deployment::Deployment;
 use crate::fetch;
 use crate::host::{Host, Lock};
@@ -21,50 +22,62 @@ use crate::units::Root;
 use crate::{tls, upgrade};
 
 /// What was done before there were settings.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Prepared {
     /// What became of the configuration that came with the machine.
     pub(super) seeded: Option<Seeded>,
+    /// What there is to work with; `None`: what is on the disk.
+    pub(super) loaded: Option<Loaded>,
 }
 
-/// The directory, the lock, and the configuration that came with the machine.
+/// The directory, the lock, and the configuration that came with the machine: judged first, with all that is there, and written when it is right.
 ///
 /// # Errors
 /// What the command ends with.
 pub(super) fn prepare(
     args: &cli::Boot,
+    environment: &Environment,
     host: &Host,
     dir: &Path,
     patience: std::time::Duration,
     held: &mut Option<Lock>,
 ) -> Result<Prepared, Box<Report>> {
-    let refused = |exit, reason: &str, why: String| {
-        let message = format!("configuration: {why}; nothing was touched");
-        Err(Box::new(Report::refused(
-            exit,
-            Refusal::new(reason, message),
-        )))
+    let given = match &args.config {
+        None => None,
+        Some(path) => Some(Given::read(host, path).map_err(|why| wrong(&why))?),
     };
     if !args.dry_run {
-        if let Err(error) = host.make_dir(dir) {
-            return refused(Exit::Failed, "host-error", error.to_string());
-        }
+        host.make_dir(dir).map_err(|error| {
+            let why = anyhow::Error::from(error);
+            let message = format!("configuration: {why:#}; nothing was touched");
+            Report::refused(Exit::Failed, Refusal::new("host-error", message))
+        })?;
         *held = Some(lock(host, dir, "boot", patience)?);
     }
-    let Some(config) = &args.config else {
+    let Some(given) = given else {
         return Ok(Prepared::default());
     };
-    let run = match args.dry_run {
-        true => SeedRun::Dry,
-        false => SeedRun::Real,
+    let plan = boot::plan_seed(host, dir, &given).map_err(|why| wrong(&why))?;
+    let loaded = load_as_if(dir, own_variables(environment), plan.texts());
+    let seeded = match (args.dry_run, loaded.settings.is_some()) {
+        (_, false) => return Err(Box::new(config::refusal(&loaded))),
+        (true, true) => plan.seeded(),
+        (false, true) => plan.apply(host, dir).map_err(|why| {
+            let message = format!(
+                "configuration: {why:#}; what was written by then stays, and the next boot goes on"
+            );
+            Report::refused(Exit::Failed, Refusal::new("host-error", message))
+        })?,
     };
-    let seeded = Given::read(host, config).and_then(|given| boot::seed(host, dir, &given, run));
-    match seeded {
-        Ok(seeded) => Ok(Prepared {
-            seeded: Some(seeded),
-        }),
-        Err(why) => refused(Exit::Config, "config-invalid", format!("{why:#}")),
-    }
+    Ok(Prepared {
+        seeded: Some(seeded),
+        loaded: Some(loaded),
+    })
+}
+
+fn wrong(why: &anyhow::Error) -> Report {
+    let message = format!("configuration: {why:#}; nothing was touched");
+    Report::refused(Exit::Config, Refusal::new("config-invalid", message))
 }
 
 /// Below `--root`, everything is below it.
@@ -95,9 +108,9 @@ pub(super) fn run(
         environment,
         deployment,
         mode: Mode::of(args.dry_run),
+        root: args.root.as_deref(),
     };
-    let root = args.root.as_deref();
-    let units = || commands.recorded("units install", commands.install_units(root));
+    let units = || commands.recorded("units install", commands.install_units());
     let secrets = || commands.recorded("secrets ensure", commands.ensure_secrets());
     let certificates = |proof| {
         let rotated = commands.rotate_certificate(tls::RotateOptions {
@@ -120,7 +133,7 @@ pub(super) fn run(
     let restore = || snapshot::finish_restore(environment, deployment, false);
     let options = boot::Options {
         dry_run: args.dry_run,
-        root: Root::new(root),
+        root: Root::new(args.root.as_deref()),
         seeded: prepared.seeded.as_ref(),
         units: &units,
         secrets: &secrets,

@@ -41,6 +41,8 @@ pub(super) struct Commands<'a> {
     pub(super) environment: &'a Environment,
     pub(super) deployment: Deployment<'a>,
     pub(super) mode: Mode,
+    /// The tree that it is about; `None`: this host.
+    pub(super) root: Option<&'a Path>,
 }
 
 impl Commands<'_> {
@@ -67,23 +69,23 @@ impl Commands<'_> {
     }
 
     /// `units install`.
-    pub(super) fn install_units(self, root: Option<&Path>) -> Result<Report> {
+    pub(super) fn install_units(self) -> Result<Report> {
         let Deployment { host, settings, .. } = self.deployment;
-        self.of_units(root, |options| units::install(host, settings, options))
+        self.of_units(|options| units::install(host, settings, options))
     }
 
     /// `units remove`.
-    pub(super) fn remove_units(self, root: Option<&Path>) -> Result<Report> {
+    pub(super) fn remove_units(self) -> Result<Report> {
         let Deployment { host, settings, .. } = self.deployment;
-        self.of_units(root, |options| units::remove(host, settings, options))
+        self.of_units(|options| units::remove(host, settings, options))
     }
 
     /// Both remember in one record what they wrote.
-    fn of_units<T>(self, root: Option<&Path>, run: impl FnOnce(&units::Options<'_>) -> T) -> T {
+    fn of_units<T>(self, run: impl FnOnce(&units::Options<'_>) -> T) -> T {
         let memory = self.memory("units-install");
         run(&units::Options {
             dry_run: self.mode == Mode::Dry,
-            root: Root::new(root),
+            root: Root::new(self.root),
             program: self.environment.program.as_deref(),
             memory: memory.as_ref(),
         })
@@ -94,7 +96,7 @@ impl Commands<'_> {
         let report = report?;
         if self.mode == Mode::Real {
             let Deployment { host, settings, .. } = self.deployment;
-            record(host, settings, name, &report, 0)?;
+            record(host, settings, self.root, name, &report, 0)?;
         }
         Ok(report)
     }

@@ -4,7 +4,7 @@
 //!
 //! Does not: know what the memory means.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use agnes_config::Settings;
 use serde_json::Value;
@@ -12,9 +12,10 @@ use serde_json::Value;
 use crate::disk;
 use crate::host::Host;
 use crate::outcome::{Exit, Report};
+use crate::units::Root;
 
 /// Where records are while the data disk is not there.
-const WITHOUT_DISK: &str = "/run/agnes/status";
+const WITHOUT_DISK: &str = "run/agnes/status";
 
 /// The last record of a command.
 pub(super) fn last_record(host: &Host, settings: &Settings, slug: &str) -> Option<Value> {
@@ -31,13 +32,14 @@ pub(super) fn last_record(host: &Host, settings: &Settings, slug: &str) -> Optio
 pub(super) fn record(
     host: &Host,
     settings: &Settings,
+    root: Option<&Path>,
     name: &str,
     report: &Report,
     took_ms: u64,
 ) -> anyhow::Result<()> {
     // a record below a mount point would be hidden once the disk is back
     let directory = match disk::look(host, settings) {
-        disk::State::NotProven(_) => PathBuf::from(WITHOUT_DISK),
+        disk::State::NotProven(_) => Root::new(root).path(WITHOUT_DISK),
         disk::State::NotDeclared | disk::State::Proven => settings.state_dir.join("ops/status"),
     };
     host.make_dir(&directory)?;

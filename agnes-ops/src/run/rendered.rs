@@ -23,15 +23,18 @@ pub(super) fn without_deployment(host: &Host, verb: &cli::Render) -> Option<Resu
         cli::Render::StartupScript { vars } => Some(startup_script(host, vars)),
         cli::Render::Env { vars } => Some(env(host, vars)),
         cli::Render::Units { vars: Some(vars) } => {
-            Some(given(host, vars).and_then(|given| Ok(units(&given.settings()?))))
+            Some(given(host, vars).and_then(|given| units(&given.settings()?)))
         }
         cli::Render::Units { vars: None } | cli::Render::Compose { .. } => None,
     }
 }
 
 /// The units that these settings ask for.
-pub(super) fn units(settings: &Settings) -> Report {
-    let files = units::rendered(settings);
+///
+/// # Errors
+/// A path that cannot stand in a unit.
+pub(super) fn units(settings: &Settings) -> Result<Report> {
+    let files = units::rendered(settings).map_err(anyhow::Error::msg)?;
     let text: Vec<String> = files
         .iter()
         .map(|(path, text)| format!("# /{path}\n{text}"))
@@ -40,7 +43,7 @@ pub(super) fn units(settings: &Settings) -> Report {
         .into_iter()
         .map(|(path, text)| (format!("/{path}"), text.into()))
         .collect();
-    printed(text.join("\n")).detail("files", files)
+    Ok(printed(text.join("\n")).detail("files", files))
 }
 
 fn startup_script(host: &Host, vars: &Path) -> Result<Report> {
@@ -73,5 +76,6 @@ fn variables(host: &Host, vars: &Path) -> Result<Variables> {
 fn given(host: &Host, vars: &Path) -> Result<Given> {
     let config = variables(host, vars)?.config;
     let named = || format!("{}: config", vars.display());
-    Given::parse(config.to_string().as_bytes()).with_context(named)
+    // in the form in which the script carries it
+    Given::parse(startup_script::jsonencode(&config).as_bytes()).with_context(named)
 }

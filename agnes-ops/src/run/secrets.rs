@@ -27,6 +27,7 @@ pub(super) fn run(
                 environment,
                 deployment,
                 mode,
+                root: None,
             };
             commands.ensure_secrets()
         }

@@ -16,14 +16,15 @@ pub(super) fn run(
     environment: &Environment,
     deployment: Deployment<'_>,
 ) -> anyhow::Result<Report> {
-    let of = |dry_run| Commands {
+    let of = |dry_run, root| Commands {
         environment,
         deployment,
         mode: Mode::of(dry_run),
+        root,
     };
     match verb {
-        cli::Units::Install { root, dry_run, .. } => of(*dry_run).install_units(root.as_deref()),
-        cli::Units::Remove { root, dry_run } => of(*dry_run).remove_units(root.as_deref()),
+        cli::Units::Install { root, dry_run, .. } => of(*dry_run, root.as_deref()).install_units(),
+        cli::Units::Remove { root, dry_run } => of(*dry_run, root.as_deref()).remove_units(),
         cli::Units::Status { root } => units::status(
             deployment.host,
             deployment.settings,

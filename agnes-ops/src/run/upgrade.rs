@@ -38,7 +38,7 @@ pub(super) fn run(
     let render = || {
         let report = render_compose(environment, deployment, loaded, false);
         let Deployment { host, settings, .. } = deployment;
-        record(host, settings, "render compose", &report, 0)?;
+        record(host, settings, None, "render compose", &report, 0)?;
         Ok(report)
     };
     let ours = last_record(deployment.host, deployment.settings, RENDERED).is_some();

@@ -18,7 +18,7 @@ use super::source::{Memory, Sources};
 use super::{report, request};
 use crate::deployment::Deployment;
 use crate::journal::Journal;
-use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
+use crate::outcome::{Exit, Outcome, Refusal, Report, Step, Steps};
 
 use swap::{Open, Swap};
 
@@ -75,7 +75,7 @@ pub fn rotate(
     };
     let mut report = rotation.run(options)?;
     report.memory = Some(serde_json::to_value(&rotation.memory)?);
-    report.steps = rotation.steps.into_vec();
+    report.steps.extend(rotation.steps.into_vec());
     Ok(report)
 }
 
@@ -342,6 +342,7 @@ impl Rotation<'_> {
             .details
             .insert("fetch".into(), sources.to_json(&self.memory));
         report.details.insert("plan".into(), json!(lines));
+        report.steps = lines.into_iter().map(Step::planned).collect();
         if let Err(refusal) = &decided.verdict {
             report.exit = Exit::Failed;
             report.refusal = Some(refusal.clone());

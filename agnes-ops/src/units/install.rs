@@ -258,7 +258,10 @@ impl Work<'_> {
             // of a boot, or of an earlier install: an upgrade brings its own
             Entry::Link(target)
                 if target != program
-                    && (target.starts_with(dir) || target.starts_with(FETCHED)) => {}
+                    && (target.starts_with(dir)
+                        || target.starts_with(FETCHED)
+                        // whoever made it: there is nothing to run
+                        || !path.exists()) => {}
             _ => return Ok(()),
         }
         let said = format!("link /{name} to {}", program.display());

@@ -186,13 +186,15 @@ fn file_actions(
     let there = match observed.files.get(&path) {
         // a person wants it never to run
         Some(Found::Masked) => return,
-        Some(Found::File(bytes)) => Some(bytes),
+        Some(Found::File(bytes) | Found::Open(bytes)) => Some(bytes),
         Some(Found::Absent) | None => None,
     };
-    if let Some(bytes) = there {
-        if file.text.as_deref().map(str::as_bytes) == Some(bytes) {
-            return;
-        }
+    let is_right =
+        there.is_some_and(|bytes| file.text.as_deref().map(str::as_bytes) == Some(bytes));
+    if is_right && matches!(observed.files.get(&path), Some(Found::File(_))) {
+        return;
+    }
+    if let Some(bytes) = there.filter(|_| !is_right) {
         let hash = sha256(bytes);
         let shipped = ALL
             .iter()
@@ -291,6 +293,22 @@ mod tests {
         );
         let remembered = BTreeMap::from([(name, sha256(b"theirs"))]);
         let actions = plan(&on, &there, &remembered);
+        assert!(
+            matches!(actions.as_slice(), [Action::Write { .. }]),
+            "{actions:?}"
+        );
+    }
+
+    #[test]
+    fn what_others_may_write_is_written_anew() {
+        let on = desired(&settings(""), Purpose::Install).unwrap();
+        let name = path("agnes-drill.timer");
+        let mut there = after(&on);
+        let Some(Found::File(bytes)) = there.files.remove(&name) else {
+            panic!("{name}");
+        };
+        there.files.insert(name, Found::Open(bytes));
+        let actions = plan(&on, &there, &BTreeMap::new());
         assert!(
             matches!(actions.as_slice(), [Action::Write { .. }]),
             "{actions:?}"

@@ -4,7 +4,7 @@
 //!
 //! Does not: judge what the units' commands did (their records do).
 
-use agnes_config::Settings;
+use agnes_config::{Runtime, Settings};
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::catalogue::{ALL, Unit};
 use super::install::{masked, observe};
 use super::plan::{Desired, Observed, Purpose, desired};
-use super::{Found, Root, UNITS};
+use super::{Found, PROGRAM, Root, SERVER_PROGRAM, UNITS};
 use crate::host::Host;
 use crate::outcome::{Exit, Outcome, Report};
 use crate::systemd::{self, Properties, Unseen};
@@ -20,9 +20,9 @@ use crate::systemd::{self, Properties, Unseen};
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `units.missing`, `.differs`, `.left-over`, `.not-enabled`, `.not-active`, `.failed`, `.not-loaded`.
+    /// `units.no-program`, `.missing`, `.differs`, `.writable`, `.left-over`, `.not-enabled`, `.not-active`, `.failed`.
     pub id: &'static str,
-    /// The unit.
+    /// The unit, or the path of the program.
     pub unit: String,
     /// What was seen.
     pub evidence: String,
@@ -35,7 +35,7 @@ pub struct Finding {
 struct Row {
     name: &'static str,
     wanted: bool,
-    /// `as-shipped`, `differs`, `missing`, `masked`, `absent` (not wanted and not there), `left-over`.
+    /// `as-shipped`, `differs`, `writable` (by others), `missing`, `masked`, `absent` (not wanted and not there), `left-over`.
     file: &'static str,
     enabled: bool,
     /// Of systemd, e.g. `active`, `inactive`, `failed`; `None`: systemd was not asked.
@@ -98,7 +98,7 @@ fn survey(host: &Host, settings: &Settings, root: Root<'_>) -> Result<(Vec<Row>,
     let observed = observe(host, root, &desired)?;
     let masked = masked(&observed);
     let mut rows = Vec::new();
-    let mut findings = Vec::new();
+    let mut findings = no_programs(settings, root);
     for unit in ALL {
         let row = row(host, settings, root, unit, &desired, &observed)?;
         if !masked.contains(&unit.name) {
@@ -107,6 +107,24 @@ fn survey(host: &Host, settings: &Settings, root: Root<'_>) -> Result<(Vec<Row>,
         rows.push(row);
     }
     Ok((rows, findings))
+}
+
+/// Those that the units run and that are not there.
+fn no_programs(settings: &Settings, root: Root<'_>) -> Vec<Finding> {
+    let server = (settings.runtime == Runtime::Process).then_some(SERVER_PROGRAM);
+    let programs = std::iter::once(PROGRAM).chain(server);
+    programs
+        .filter(|program| !root.path(program).is_file())
+        .map(|program| Finding {
+            id: "units.no-program",
+            unit: format!("/{program}"),
+            evidence: "is not there, or a link to nothing: no unit of ours can run".to_owned(),
+            next: format!(
+                "put the program there, and: agnes-ops -C {} units install",
+                settings.dir.display()
+            ),
+        })
+        .collect()
 }
 
 fn row(
@@ -133,8 +151,9 @@ fn row(
     let file = match (observed.files.get(&path), wanted) {
         (Some(Found::Masked), _) => "masked",
         (Some(Found::File(_)), true) if all_right => "as-shipped",
+        (Some(Found::File(_) | Found::Open(_)), false) => "left-over",
         (Some(Found::File(_)), true) => "differs",
-        (Some(Found::File(_)), false) => "left-over",
+        (Some(Found::Open(_)), true) => "writable",
         (_, true) => "missing",
         (_, false) => "absent",
     };
@@ -186,6 +205,13 @@ fn judge(unit: &Unit, row: &Row, settings: &Settings) -> Option<Finding> {
             return finding(
                 "units.differs",
                 "is not what this version ships".into(),
+                &install,
+            );
+        }
+        "writable" => {
+            return finding(
+                "units.writable",
+                "others than root may write it, and root runs what it says".into(),
                 &install,
             );
         }

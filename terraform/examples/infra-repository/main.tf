@@ -26,6 +26,7 @@ module "agnes" {
   dev_instances         = try(local.agnes.dev_instances, null)
   artifact_registry     = try(local.agnes.artifact_registry, null)
   snapshot_bucket       = try(local.agnes.snapshot_bucket, null)
+  source_buckets        = try(local.agnes.source_buckets, null)
   snapshot_keep_days    = try(local.agnes.snapshot_keep_days, null)
   notification_channels = try(local.agnes.notification_channels, null)
   network               = try(local.agnes.network, null)

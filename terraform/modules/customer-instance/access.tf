@@ -62,3 +62,13 @@ resource "google_storage_bucket_iam_member" "snapshots" {
   role   = "roles/storage.objectUser"
   member = google_service_account.instance[each.key].member
 }
+
+resource "google_storage_bucket_iam_member" "sources" {
+  for_each = merge([for name in keys(local.instances) : {
+    for bucket in toset(var.source_buckets) : "${name}/${bucket}" => { instance = name, bucket = bucket }
+  }]...)
+
+  bucket = each.value.bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.instance[each.value.instance].member
+}

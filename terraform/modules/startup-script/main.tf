@@ -13,7 +13,7 @@ locals {
       TLS_FULLCHAIN_URL = local.instance.tls_fullchain_url
       TLS_PRIVKEY_URL   = local.instance.tls_privkey_url
       TLS_CSR_SUBJECT   = local.instance.tls_csr_subject
-      AGNES_OVERLAYS    = local.instance.overlays == null ? null : join(",", local.instance.overlays)
+      AGNES_OVERLAYS    = local.instance.overlays == null ? null : length(local.instance.overlays) == 0 ? "base" : join(",", local.instance.overlays)
       SEED_ADMIN_EMAIL  = local.instance.seed_admin_email
     } : key => value if value != null },
     local.instance.env,

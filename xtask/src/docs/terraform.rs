@@ -31,6 +31,18 @@ struct Block {
     /// The first word of its type.
     kind: String,
     default: Option<String>,
+    /// Of the object that it is, or a list of.
+    attributes: Vec<Attribute>,
+}
+
+/// One attribute of an object.
+#[derive(Debug, PartialEq, Eq)]
+struct Attribute {
+    name: String,
+    kind: String,
+    default: String,
+    /// Its comment.
+    meaning: Option<String>,
 }
 
 /// The README of a module.
@@ -47,7 +59,8 @@ pub(super) fn readme(root: &Path, module: &str) -> Result<String> {
         "<!-- Generated from this module's files by `cargo xtask docs`; edits here are lost. -->\n# {module}\n\n{}\n\n## Inputs\n\n| name | type | default | meaning |\n|---|---|---|---|\n",
         read("about.md")?.trim()
     );
-    for block in blocks(&read("variables.tf")?, "variable")? {
+    let inputs = blocks(&read("variables.tf")?, "variable")?;
+    for block in &inputs {
         let default = match &block.default {
             Some(default) => format!("`{default}`"),
             None => "required".to_owned(),
@@ -58,11 +71,86 @@ pub(super) fn readme(root: &Path, module: &str) -> Result<String> {
             block.name, block.kind, block.description
         );
     }
+    for block in &inputs {
+        if let Some(table) = attributes(block)? {
+            let _ = write!(text, "\n### `{}`\n\n{table}", block.name);
+        }
+    }
     text.push_str("\n## Outputs\n\n| name | meaning |\n|---|---|\n");
     for block in blocks(&read("outputs.tf")?, "output")? {
         let _ = writeln!(text, "| `{}` | {} |", block.name, block.description);
     }
     Ok(text)
+}
+
+/// What an object is made of; `None`: another variable says it, or it is no object.
+///
+/// # Errors
+/// When only some attributes say what they are.
+fn attributes(block: &Block) -> Result<Option<String>> {
+    if block.attributes.iter().all(|one| one.meaning.is_none()) {
+        return Ok(None);
+    }
+    let mut text = "| attribute | type | default | meaning |\n|---|---|---|---|\n".to_owned();
+    for attribute in &block.attributes {
+        let meaning = attribute
+            .meaning
+            .as_ref()
+            .with_context(|| format!("{}.{} has no comment", block.name, attribute.name))?;
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} |",
+            attribute.name,
+            attribute.kind,
+            attribute.default,
+            meaning.replace('|', "\\|")
+        );
+    }
+    Ok(Some(text))
+}
+
+/// `name = optional(type, default) # meaning`, or `name = type # meaning`.
+fn attribute(line: &str) -> Option<Attribute> {
+    let (name, rest) = line.split_once('=')?;
+    let (kind, meaning) = match rest.split_once(" # ") {
+        Some((kind, meaning)) => (kind, Some(meaning.trim().to_owned())),
+        None => (rest, None),
+    };
+    let kind = kind.trim();
+    let optional = kind
+        .strip_prefix("optional(")
+        .and_then(|kind| kind.strip_suffix(')'));
+    let (kind, default) = match optional {
+        None => (kind, "required".to_owned()),
+        Some(inner) => {
+            // the default stands behind the last comma that is in no bracket
+            let mut depth = 0;
+            let comma = inner.char_indices().find(|(_, c)| {
+                match c {
+                    '(' | '{' | '[' => depth += 1,
+                    ')' | '}' | ']' => depth -= 1,
+                    _ => {}
+                }
+                *c == ',' && depth == 0
+            });
+            match comma.and_then(|(at, _)| Some((inner.get(..at)?, inner.get(at + 1..)?))) {
+                Some((kind, default)) => (kind, format!("`{}`", default.trim())),
+                None => (inner, "`null`".to_owned()),
+            }
+        }
+    };
+    Some(Attribute {
+        name: name.trim().to_owned(),
+        kind: short(kind),
+        default,
+        meaning,
+    })
+}
+
+/// A type without what its objects are made of.
+fn short(kind: &str) -> String {
+    let head = kind.split_once("({").map_or(kind, |(head, _)| head);
+    head.replace("(object", " of objects")
 }
 
 fn blocks(text: &str, kind: &str) -> Result<Vec<Block>> {
@@ -87,11 +175,18 @@ fn blocks(text: &str, kind: &str) -> Result<Vec<Block>> {
         let description = description.trim_matches('"').replace("\\\"", "\"");
         ensure!(!description.is_empty(), "{kind} {name} has no description");
         let kind = field("type").unwrap_or_default();
+        let object = body
+            .iter()
+            .skip_while(|line| !line.ends_with("object({"))
+            .skip(1)
+            .take_while(|line| line.starts_with("    "));
+        let attributes = object.filter_map(|line| attribute(line)).collect();
         found.push(Block {
             name: name.to_owned(),
             description: description.replace('|', "\\|"),
-            kind: kind.trim_end_matches(['(', '{', ' ']).to_owned(),
+            kind: short(&kind),
             default: field("default"),
+            attributes,
         });
     }
     Ok(found)
@@ -173,6 +268,18 @@ mod tests {
         assert_eq!(
             (found[1].kind.as_str(), &found[1].default),
             ("object", &None)
+        );
+        let attributes = &found[1].attributes;
+        assert_eq!(
+            (attributes.len(), attributes[0].default.as_str()),
+            (1, "required")
+        );
+        let odd =
+            attribute("    a = optional(map(object({ b = optional(bool), c = string })), {}) # M.")
+                .unwrap();
+        assert_eq!(
+            (odd.kind.as_str(), odd.default.as_str()),
+            ("map of objects", "`{}`")
         );
         assert!(blocks("variable \"c\" {\n}\n", "variable").is_err());
     }

@@ -36,6 +36,18 @@ run "what_is_not_set_is_left_out" {
   }
 }
 
+run "no_overlay_is_not_the_default" {
+  command = apply
+
+  variables {
+    instance = { domain = "agnes.example.com", overlays = [] }
+  }
+  assert {
+    condition     = output.variables.config.env.AGNES_OVERLAYS == "base"
+    error_message = "The base alone would be the default's overlays."
+  }
+}
+
 run "acme" {
   command = apply
 
