@@ -18,7 +18,7 @@ RUN cargo build --release --locked --package agnesd --package agnes-ops --featur
 FROM ${BIN_STAGE} AS bin
 
 FROM debian:bookworm-slim
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="agnes" \

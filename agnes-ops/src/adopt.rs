@@ -6,6 +6,7 @@
 //! Does not: change the stack's own Compose files, or restart anything.
 
 mod cron;
+mod pair;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::pair::Back;
 use crate::deployment::Deployment;
 use crate::env_file::{EnvFile, Lookup};
 use crate::host::Entry;
@@ -26,8 +28,16 @@ use crate::{state_file, systemd};
 const RECORD: &str = ".adopted.json";
 /// How long systemd may take.
 const ACT: Duration = Duration::from_secs(60);
-/// The documented paths of the pair, with their modes.
-const PAIR: [(&str, u32); 2] = [("fullchain.pem", 0o644), ("privkey.pem", 0o600)];
+/// What says that a directory is a deployment's.
+const DEPLOYMENT: [&str; 7] = [
+    ".env",
+    "agnes.toml",
+    "agnes.toml.d",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "compose.yml",
+    "compose.yaml",
+];
 
 /// A command of this program, run as it would run by itself, its record included.
 pub type Command<'a> = &'a dyn Fn() -> Result<Report>;
@@ -64,8 +74,12 @@ struct Record {
     cron: BTreeMap<PathBuf, Vec<String>>,
     /// Timers that are off.
     timers: Vec<String>,
-    /// The documented paths were regular files.
-    pair_was_files: bool,
+    /// Those of them that ran and were not enabled.
+    only_started: Vec<String>,
+    /// Those of them that are files elsewhere, by name: systemd forgets the link of one that is disabled.
+    linked: BTreeMap<String, PathBuf>,
+    /// How the documented paths of the pair were.
+    pair: BTreeMap<String, pair::Was>,
     /// `COMPOSE_FILE` in `.env`; `None`: there was none.
     compose_file: Option<String>,
 }
@@ -87,6 +101,17 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
     if let Some(refused) = without_systemd() {
         return Ok(refused);
     }
+    let dir = &deployment.settings.dir;
+    if !DEPLOYMENT.iter().any(|name| dir.join(name).exists()) {
+        let message = format!(
+            "{}: has neither a .env nor Compose files, and so is no deployment; nothing was touched",
+            dir.display()
+        );
+        return Ok(Report::refused(
+            Exit::Failed,
+            Refusal::new("no-deployment", message),
+        ));
+    }
     let mut work = Work::new(deployment, options);
     let found = work.survey()?;
     let kept = work.kept()?;
@@ -96,6 +121,16 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
         unite(record.cron.entry(path.clone()).or_default(), lines);
     }
     unite(&mut record.timers, &found.timers);
+    for (timer, file) in &found.linked {
+        let known = record.linked.entry(timer.clone());
+        known.or_insert_with(|| file.clone());
+    }
+    // one that a killed run has disabled and not told of is known from before
+    if let Some(kept) = &kept {
+        let known = |timer: &&String| !kept.timers.contains(timer);
+        let new: Vec<String> = found.only_started.iter().filter(known).cloned().collect();
+        unite(&mut record.only_started, &new);
+    }
     if kept.as_ref() != Some(&record) {
         let path = work.record_path();
         work.step(format!("write {}", path.display()), |deployment| {
@@ -117,7 +152,12 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
         work.cron(path, lines, |text| cron::off(text, &dirs))?;
     }
     for timer in &found.timers {
-        work.timer(Whose::Ours, timer)?;
+        // one that was stopped and is still enabled is found again by the next run; the other way round it would run on
+        let verbs: &[&str] = match timers::is_enabled(deployment.host, timer)? {
+            true => &["stop", "disable"],
+            false => &["stop"],
+        };
+        work.timer(timer, verbs)?;
     }
     Ok(work.report("is looked after by agnes-ops", &record))
 }
@@ -142,25 +182,34 @@ pub fn give_back(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Re
         ));
     };
     // theirs first, so that the host is never looked after by nobody
-    for path in record.cron.keys() {
+    let dirs = work.dirs.clone();
+    for (path, lines) in &record.cron {
         let host = deployment.host;
         let text = host.read(path)?.unwrap_or_default();
-        if let Some(on) = cron::on(&String::from_utf8_lossy(&text)) {
-            work.cron(path, &on.lines, cron::on)?;
+        // another deployment's lines are not ours to give back
+        let on = |text: &str| cron::on(text, &dirs, lines);
+        if let Some(changed) = on(&String::from_utf8_lossy(&text)) {
+            work.cron(path, &changed.lines, on)?;
         }
     }
     for timer in &record.timers {
-        // a person has removed it since
-        if timers::is_there(deployment.host, timer)? {
-            work.timer(Whose::Theirs, timer)?;
+        let file = record.linked.get(timer).filter(|file| file.is_file());
+        if let (Some(file), false) = (file, timers::is_there(deployment.host, timer)?) {
+            work.timer(&file.to_string_lossy(), &["link"])?;
+        } else if !timers::is_there(deployment.host, timer)? {
+            // a person has removed it since
+            continue;
         }
+        let verbs: &[&str] = match record.only_started.contains(timer) {
+            true => &["start"],
+            false => &["enable", "start"],
+        };
+        work.timer(timer, verbs)?;
     }
     if let Some(refused) = work.command("units", options.remove_units)? {
         return Ok(refused);
     }
-    if record.pair_was_files {
-        work.pair_as_files()?;
-    }
+    work.pair_as_it_was(&record.pair)?;
     work.compose_file(record.compose_file.as_deref())?;
     let path = work.record_path();
     work.step(format!("remove {}", path.display()), |deployment| {
@@ -174,6 +223,18 @@ fn without_systemd() -> Option<Report> {
     let message = "systemd does not run here, and neither would the timers; nothing was touched";
     (!systemd::is_running())
         .then(|| Report::refused(Exit::Failed, Refusal::new("no-systemd", message)))
+}
+
+/// What a command did, or would, as one line.
+fn told(report: &Report) -> String {
+    const MOST: usize = 4;
+    let steps: Vec<&str> = report.steps.iter().map(|step| step.name.as_str()).collect();
+    match steps.get(..MOST) {
+        Some(first) if steps.len() > MOST => {
+            format!("{}; and {} more", first.join("; "), steps.len() - MOST)
+        }
+        _ => steps.join("; "),
+    }
 }
 
 /// As scripts may name it, however it was named to us.
@@ -232,11 +293,16 @@ impl<'a> Work<'a> {
                 record.cron.insert(path, off.lines);
             }
         }
-        record.timers = timers::enabled(host, dirs)?;
-        let certs = settings.state_dir.join("certs");
-        record.pair_was_files = PAIR
-            .iter()
-            .any(|(name, _)| matches!(host.entry(&certs.join(name)), Ok(Entry::File { .. })));
+        record.timers = timers::on(host, dirs)?;
+        for timer in &record.timers {
+            if !timers::is_enabled(host, timer)? {
+                record.only_started.push(timer.clone());
+            }
+            if let Some(file) = timers::linked(host, timer)? {
+                record.linked.insert(timer.clone(), file);
+            }
+        }
+        record.pair = pair::found(host, &settings.state_dir.join("certs"))?;
         let env_file = EnvFile::read(host, &settings.dir, self.options.lookup)?;
         record.compose_file = env_file.text("COMPOSE_FILE").map(str::to_owned);
         Ok(record)
@@ -250,19 +316,23 @@ impl<'a> Work<'a> {
                 .entry(place)
                 .with_context(|| format!("{}: look at", place.display()))?
             {
-                Entry::File { .. } => files.push(place.to_owned()),
                 Entry::Directory => {
                     for name in host.list(place)? {
-                        let path = place.join(name);
-                        if matches!(host.entry(&path)?, Entry::File { .. }) {
-                            files.push(path);
-                        }
+                        files.push(place.join(name));
                     }
                 }
-                _ => {}
+                _ => files.push(place.to_owned()),
             }
         }
-        Ok(files)
+        // cron follows a link, and so is its file changed
+        let mut real: Vec<PathBuf> = files
+            .iter()
+            .filter_map(|path| std::fs::canonicalize(path).ok())
+            .filter(|path| path.is_file())
+            .collect();
+        real.sort();
+        real.dedup();
+        Ok(real)
     }
 
     fn step(&mut self, name: String, act: impl FnOnce(Deployment<'_>) -> Result<()>) -> Result<()> {
@@ -288,9 +358,7 @@ impl<'a> Work<'a> {
         let would =
             self.options.dry_run && report.steps.iter().any(|step| step.result == "planned");
         if report.outcome == Outcome::Changed || would {
-            let first = report.text.lines().next().unwrap_or_default();
-            let said = format!("{name}: {first}");
-            self.step(said, |_| Ok(()))?;
+            self.step(format!("{name}: {}", told(&report)), |_| Ok(()))?;
         }
         Ok(None)
     }
@@ -323,13 +391,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// One of theirs: on when the host is theirs.
-    fn timer(&mut self, whose: Whose, timer: &str) -> Result<()> {
-        // one that was stopped and is still enabled is found again by the next run; the other way round it would run on
-        let verbs = match whose {
-            Whose::Ours => ["stop", "disable"],
-            Whose::Theirs => ["enable", "start"],
-        };
+    /// One of theirs is switched on or off.
+    fn timer(&mut self, timer: &str, verbs: &[&str]) -> Result<()> {
         self.step(format!("{} {timer}", verbs.join(" and ")), |deployment| {
             for verb in verbs {
                 systemd::act(deployment.host, verb, &[timer], ACT).map_err(anyhow::Error::msg)?;
@@ -338,23 +401,34 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// The pair that is served stands at the documented paths as files, which scripts can write over.
-    fn pair_as_files(&mut self) -> Result<()> {
+    /// The documented paths are of the kind that they were, which scripts can write over.
+    fn pair_as_it_was(&mut self, was: &BTreeMap<String, pair::Was>) -> Result<()> {
         let certs = self.deployment.settings.state_dir.join("certs");
-        for (name, mode) in PAIR {
+        for name in pair::NAMES {
             let path = certs.join(name);
-            if !matches!(self.deployment.host.entry(&path)?, Entry::Link(_)) {
-                continue;
+            let shown = path.display();
+            match pair::back(self.deployment.host, &certs, was, name)? {
+                Back::Stays => {}
+                Back::Remove => self.step(format!("remove {shown}"), |deployment| {
+                    Ok(deployment.host.remove_file(&path)?)
+                })?,
+                Back::Link(target) => {
+                    let said = format!("link {shown} to {}", target.display());
+                    self.step(said, |deployment| {
+                        Ok(deployment.host.link(&target, &path)?)
+                    })?;
+                }
+                Back::File { from, owner, mode } => {
+                    self.step(format!("make {shown} a file"), |deployment| {
+                        let host = deployment.host;
+                        let bytes = host.read(&from)?.map(zeroize::Zeroizing::new);
+                        let bytes =
+                            bytes.with_context(|| format!("{}: is not there", from.display()))?;
+                        let of_bytes = host.owner_and_mode(&from)?.map(|(owner, _)| owner);
+                        Ok(host.install(&path, &bytes, mode, owner.or(of_bytes))?)
+                    })?;
+                }
             }
-            self.step(format!("make {} a file", path.display()), |deployment| {
-                let host = deployment.host;
-                let real = certs.join("current").join(name);
-                let bytes = host
-                    .read(&real)?
-                    .with_context(|| format!("{}: is not there", real.display()))?;
-                let owner = host.owner_and_mode(&real)?.map(|(owner, _)| owner);
-                Ok(host.install(&path, &bytes, mode, owner)?)
-            })?;
         }
         Ok(())
     }
@@ -400,7 +474,7 @@ impl<'a> Work<'a> {
         let mut report = Report::ok(outcome, lines.join("\n"))
             .detail("cron", json!(cron))
             .detail("timers", json!(record.timers))
-            .detail("pair_was_files", record.pair_was_files);
+            .detail("pair", json!(record.pair));
         report.steps = match dry_run {
             true => self.planned.iter().map(Step::planned).collect(),
             false => self.steps.into_vec(),

@@ -209,3 +209,121 @@ fn b06_a_takeover_that_is_killed_anywhere_is_finished_by_the_next() {
         with("A=", verb).exits(0);
     }
 }
+
+/// What scripts may have that is not a plain file where one looks first.
+#[test]
+fn b04_links_templates_and_drop_ins_are_found_and_a_pair_goes_back_as_it_was() {
+    let Some(machine) = Machine::boot().unwrap() else {
+        return;
+    };
+    let sh = |script: &str| machine.run(&["sh", "-ec", script]).exits(0);
+    let adopt = |more: &[&str]| machine.ops(DIR, &[&["adopt"], more].concat());
+    let ask = |unit: &str, key: &str| machine.property(unit, key);
+    sh("mkdir -p /opt/agnes");
+    let refused = adopt(&[]).exits(1);
+    assert_eq!(refused.detail("reason"), "no-deployment");
+
+    let (chain, key) = run_by_scripts(&machine);
+    let line = "7 7 * * * root /opt/agnes/scripts/backup.sh";
+    for (path, text) in [
+        (
+            "/srv/cron/agnes",
+            format!("{line}\n8 8 * * * root /opt/other/x\n"),
+        ),
+        ("/srv/units/linked.timer", TIMER.to_owned()),
+        ("/srv/units/linked.service", SERVICE.to_owned()),
+        ("/etc/systemd/system/job@.timer", TIMER.to_owned()),
+        (
+            "/etc/systemd/system/job@.service",
+            "[Service]\nType=oneshot\nExecStart=/bin/true\n".to_owned(),
+        ),
+        (
+            "/etc/systemd/system/job@.service.d/what.conf",
+            "[Service]\nExecStart=\nExecStart=/opt/agnes/scripts/%i.sh\n".to_owned(),
+        ),
+        ("/etc/systemd/system/started.timer", TIMER.to_owned()),
+        ("/etc/systemd/system/started.service", SERVICE.to_owned()),
+    ] {
+        machine.write(path, &text).unwrap();
+    }
+    sh("ln -s /srv/cron/agnes /etc/cron.d/linked
+        systemctl link /srv/units/linked.timer /srv/units/linked.service
+        systemctl daemon-reload
+        systemctl enable --now linked.timer job@nightly.timer
+        systemctl start started.timer");
+    // as an ACME client keeps them, for a server of another group
+    sh("mkdir -p /srv/live && cd /data/state/certs && chgrp 33 privkey.pem && chmod 0640 privkey.pem
+        cp fullchain.pem /srv/live/ && rm fullchain.pem && ln -s /srv/live/fullchain.pem fullchain.pem");
+
+    let planned = adopt(&["--dry-run"]).exits(0).stdout;
+    for named in [
+        "linked.timer",
+        "job@nightly.timer",
+        "/srv/cron/agnes",
+        "certificates",
+    ] {
+        assert!(planned.contains(named), "{named}: {planned}");
+    }
+    let theirs = [
+        "linked.timer",
+        "job@nightly.timer",
+        "started.timer",
+        "old-backup.timer",
+    ];
+    adopt(&[]).exits(0).with_outcome("changed");
+    for timer in theirs {
+        assert_eq!(ask(timer, "ActiveState"), "inactive", "{timer}");
+    }
+    let cron = machine.read("/srv/cron/agnes").unwrap();
+    assert!(cron.starts_with("#agnes-ops adopt# 7 7"), "{cron}");
+    assert!(cron.contains("\n8 8 * * * root /opt/other/x"), "{cron}");
+    // another deployment's line that is off is not given back with ours
+    machine
+        .write(
+            "/srv/cron/agnes",
+            &format!("{cron}#agnes-ops adopt# 9 9 * * * root /opt/other/y\n"),
+        )
+        .unwrap();
+    adopt(&["--give-back"]).exits(0).with_outcome("changed");
+    for timer in theirs {
+        assert_eq!(ask(timer, "ActiveState"), "active", "{timer}");
+        let enabled = ask(timer, "UnitFileState") == "enabled";
+        assert_eq!(enabled, timer != "started.timer", "{timer}");
+    }
+    let cron = machine.read("/srv/cron/agnes").unwrap();
+    assert!(cron.starts_with(line), "{cron}");
+    assert!(
+        cron.ends_with("#agnes-ops adopt# 9 9 * * * root /opt/other/y\n"),
+        "{cron}"
+    );
+    let stat = sh(
+        "cd /data/state/certs && readlink fullchain.pem && stat --format '%F %a %g' privkey.pem",
+    );
+    assert_eq!(
+        stat.stdout,
+        "/srv/live/fullchain.pem\nregular file 640 33\n"
+    );
+    assert_eq!(machine.read(&format!("{CERTS}/privkey.pem")).unwrap(), key);
+
+    // half a pair, which nobody could serve
+    sh("rm /data/state/certs/fullchain.pem");
+    let adopted = adopt(&[]).exits(0);
+    let aside = "set half a pair aside";
+    assert!(adopted.stdout.contains(aside), "{}", adopted.stdout);
+    sh("test -e /data/state/certs/fullchain.pem -a -e /data/state/certs/privkey.pem");
+    adopt(&["--give-back"]).exits(0);
+    sh("test ! -e /data/state/certs/fullchain.pem -a ! -L /data/state/certs/fullchain.pem");
+    assert_eq!(machine.read(&format!("{CERTS}/privkey.pem")).unwrap(), key);
+
+    // and one that is none
+    machine
+        .write(&format!("{CERTS}/fullchain.pem"), "junk")
+        .unwrap();
+    let adopted = adopt(&[]).exits(0);
+    assert!(
+        adopted.stdout.contains("cannot be served"),
+        "{}",
+        adopted.stdout
+    );
+    assert!(!chain.is_empty());
+}

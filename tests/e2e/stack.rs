@@ -16,6 +16,7 @@ use xtask::command;
 mod boot;
 mod combinations;
 mod drift;
+mod first_admin;
 mod host_files;
 mod render;
 mod replicas;

@@ -1,4 +1,4 @@
-//! `cargo xtask release tags`: which tags of the image a commit's digest gets.
+//! `cargo xtask release`: which tags of the image a commit's digest gets, and whether a version's tag is that of its programs.
 //!
 //! Always true: values in, values out: a reference of Git, the tags that are there, and a date; a name is never one that a registry refuses.
 //!
@@ -16,6 +16,12 @@ use clap::{Args, Subcommand};
 pub enum What {
     /// Print the image's tags, one a line
     Tags(Tags),
+    /// Print the version of the programs; fail where the tag of a version names another one
+    Version {
+        /// As of `tags`
+        #[arg(long = "ref", value_name = "REF")]
+        reference: String,
+    },
 }
 
 /// Of which commit.
@@ -37,7 +43,13 @@ pub struct Tags {
 /// # Errors
 /// When the reference is none that gets tags.
 pub fn command(what: &What) -> Result<ExitCode> {
-    let What::Tags(asked) = what;
+    let asked = match what {
+        What::Tags(asked) => asked,
+        What::Version { reference } => {
+            println!("{}", version(reference, env!("CARGO_PKG_VERSION"))?);
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let existing = match &asked.existing {
         Some(path) => {
             fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?
@@ -56,6 +68,20 @@ pub fn command(what: &What) -> Result<ExitCode> {
         println!("{tag}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The version of the programs, which a commit with this reference may be released as.
+///
+/// # Errors
+/// When the reference is the tag of another version.
+pub fn version<'a>(reference: &str, own: &'a str) -> Result<&'a str> {
+    if let Some(tagged) = reference.strip_prefix("refs/tags/v") {
+        ensure!(
+            tagged == own,
+            "the tag is v{tagged}, and the programs of this commit say {own}: one of them is wrong"
+        );
+    }
+    Ok(own)
 }
 
 /// The tags of a commit with this reference.
@@ -146,6 +172,13 @@ mod tests {
         ] {
             assert!(tags(wrong, &[], "2026.11").is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_tag_of_another_version_than_its_programs_is_refused() {
+        assert_eq!(version("refs/tags/v1.4.2", "1.4.2").unwrap(), "1.4.2");
+        assert_eq!(version("refs/heads/main", "1.4.2").unwrap(), "1.4.2");
+        assert!(version("refs/tags/v1.4.3", "1.4.2").is_err());
     }
 
     #[test]

@@ -5,19 +5,36 @@
 //! Does not: measure entropy; what a generator made is never refused.
 
 /// The shortest key that signs or opens anything: 32 characters.
-pub(crate) const KEY_MIN: usize = 32;
+const KEY_MIN: usize = 32;
 
 /// The shortest one-time code of the first admin.
-pub(crate) const CODE_MIN: usize = 16;
+const CODE_MIN: usize = 16;
+
+/// Why `text` is no code; as [`against_key`], but that it may be as short as 16 characters.
+pub(crate) fn against_code(text: &str) -> Option<String> {
+    unresolved(text).or_else(|| too_short(text, CODE_MIN))
+}
 
 /// Why `text` is no key: shorter than 32 characters, one character over and over, a placeholder; `None`: nothing is known
 /// against it. Holds none of the text.
 pub fn against_key(text: &str) -> Option<String> {
-    too_short(text, KEY_MIN).or_else(|| guessable(text))
+    against_opening(text).or_else(|| guessable(text))
+}
+
+/// Why nothing may be opened with `text`: an address of a secret, or shorter than 32 characters.
+pub(crate) fn against_opening(text: &str) -> Option<String> {
+    // its length says nothing about the secret
+    unresolved(text).or_else(|| too_short(text, KEY_MIN))
+}
+
+fn unresolved(text: &str) -> Option<String> {
+    text.starts_with("sm://").then(|| {
+        "is a reference that nobody has resolved (`agnes-ops secrets ensure` does)".to_owned()
+    })
 }
 
 /// Is it shorter than `least` characters?
-pub(crate) fn too_short(text: &str, least: usize) -> Option<String> {
+fn too_short(text: &str, least: usize) -> Option<String> {
     let count = text.chars().count();
     (count < least).then(|| format!("has {count} characters (expected at least {least})"))
 }
@@ -28,11 +45,6 @@ pub(crate) fn guessable(text: &str) -> Option<String> {
     let first = chars.next();
     if chars.all(|c| Some(c) == first) {
         return Some("is one character over and over (expected random characters)".to_owned());
-    }
-    if text.starts_with("sm://") {
-        return Some(
-            "is a reference that nobody has resolved (`agnes-ops secrets ensure` does)".to_owned(),
-        );
     }
     is_placeholder(text).then(|| "is a placeholder (expected random characters)".to_owned())
 }

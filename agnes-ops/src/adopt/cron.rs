@@ -34,11 +34,12 @@ pub fn off(text: &str, dirs: &[String]) -> Option<Changed> {
     })
 }
 
-/// The file with the lines that were switched off on again; `None`: there are none.
-pub fn on(text: &str) -> Option<Changed> {
+/// The file with the lines that were switched off for one of `dirs` on again, `known` ones among them; `None`: there are none.
+pub fn on(text: &str, dirs: &[String], known: &[String]) -> Option<Changed> {
     change(text, |line| {
         let line = line.strip_prefix(MARK)?;
-        Some((line.to_owned(), line.to_owned()))
+        let ours = mentions(line, dirs) || known.iter().any(|known| known == line);
+        ours.then(|| (line.to_owned(), line.to_owned()))
     })
 }
 
@@ -114,9 +115,14 @@ mod tests {
         assert_eq!(super::off(&off.text, &dirs()), None);
         // a person's line in between stays
         let edited = off.text.replace("SHELL=/bin/sh", "SHELL=/bin/bash");
-        let on = on(&edited).unwrap();
+        let on = on(&edited, &dirs(), &[]).unwrap();
         assert_eq!(on.text, TEXT.replace("SHELL=/bin/sh", "SHELL=/bin/bash"));
-        assert_eq!(super::on(TEXT), None);
+        assert_eq!(super::on(TEXT, &dirs(), &[]), None);
+        // of two deployments each gets its own
+        let other = ["/opt/agnes-other".to_owned()];
+        let both = super::off(&off.text, &other).unwrap();
+        let back = super::on(&both.text, &other, &both.lines).unwrap();
+        assert_eq!(back.text, off.text);
     }
 
     #[test]

@@ -6,12 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use agnes_config::{Settings, SourceUrl, env_keys};
+use agnes_config::{Runtime, Settings, SourceUrl, env_keys};
 
 use super::env_file::EnvFile;
 
 /// What the server cannot do without, made on the host when nobody says otherwise.
 const OWN: [&str; 3] = ["JWT_SECRET_KEY", "SCHEDULER_API_TOKEN", "SESSION_SECRET"];
+
+/// The code of the first administrator: a person's alone, and handed to a server that does not read `.env` itself.
+const CODE: &str = "AGNES_BOOTSTRAP_TOKEN";
 
 /// One secret that is looked after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,7 @@ impl Managed {
     pub(super) fn readers(&self) -> &'static [&'static str] {
         match self.name.as_str() {
             "SCHEDULER_API_TOKEN" => &["agnesd", "side-cars"],
+            CODE => &["agnesd"],
             _ if self.is_own() => &["agnesd"],
             _ => &["agnesd's jobs", "side-cars"],
         }
@@ -63,6 +67,14 @@ pub(super) fn catalogue(settings: &Settings, env_file: &EnvFile) -> Vec<Managed>
             source: None,
             referenced: false,
             required: true,
+        });
+    }
+    if settings.runtime == Runtime::Compose && env_file.value(CODE).is_some() {
+        add(Managed {
+            name: CODE.to_owned(),
+            source: None,
+            referenced: false,
+            required: false,
         });
     }
     for (name, url) in env_file.references() {

@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::compose::{self, Missing};
+use crate::disk;
 use crate::host::Host;
 use crate::journal::Journal;
 use crate::served::ControlSocket;
@@ -22,6 +23,9 @@ const HOLDING: [(&str, &str); 2] = [("upgrade", "upgrade"), ("restore", "snapsho
 
 /// The row of the screen, and what is wrong.
 pub fn look(host: &Host, settings: &Settings, findings: &mut Vec<Finding>) -> Result<String> {
+    if let disk::State::NotProven(why) = disk::look(host, settings) {
+        findings.push(finding("state-disk", why));
+    }
     let at_work = host.lock_holder(&settings.dir.join(".lock"));
     let at_work = at_work.ok().flatten();
     let mut open = None;
@@ -78,7 +82,11 @@ fn compose_service(host: &Host, settings: &Settings, findings: &mut Vec<Finding>
             findings.push(finding("service-down", why.clone()));
             why
         }
-        Err(Missing::Failed(why)) => format!("run by docker compose, which cannot be asked: {why}"),
+        Err(Missing::Failed(why)) => {
+            let row = format!("run by docker compose, which cannot be asked: {why}");
+            findings.push(finding("engine", why));
+            row
+        }
     }
 }
 
@@ -98,6 +106,13 @@ fn process(host: &Host, settings: &Settings, findings: &mut Vec<Finding>) -> Res
 /// The command for one of these findings; `None`: it is none of them.
 pub fn next_step(settings: &Settings, found: &dyn Fn(&str) -> bool) -> Option<String> {
     let dir = settings.dir.display();
+    // without it no other command does anything
+    if found("state-disk") {
+        return Some(format!("agnes-ops -C {dir} boot"));
+    }
+    if found("engine") {
+        return Some("find out why the Docker engine does not answer: systemctl status docker.service, journalctl -u docker.service".to_owned());
+    }
     for (name, command) in HOLDING {
         if found(&format!("{name}-open")) {
             return Some(format!("agnes-ops -C {dir} {command}"));

@@ -327,11 +327,12 @@ impl Store {
     }
 
     /// Makes regular files the generation `number`, byte for byte, and links of their names. The key of a pair that
-    /// no CA has signed, or that is broken, becomes a pending key too: a request for it may be under way.
+    /// no CA has signed, or that is broken, becomes a pending key too: a request for it may be under way. `None`: it was half a pair, from
+    /// which nothing could be served, and is set aside.
     ///
     /// # Errors
     /// What could not be done; the files serve as before.
-    pub fn adopt(&self, host: &Host, disk: &Disk) -> Result<u64> {
+    pub fn adopt(&self, host: &Host, disk: &Disk) -> Result<Option<u64>> {
         let number = disk.next_generation();
         let key = zeroize::Zeroizing::new(
             self.read_file(host, &self.directory.join("privkey.pem"))?
@@ -353,14 +354,13 @@ impl Store {
         {
             self.add_pending(host, disk, key)?;
         }
-        // Only half a pair: nothing could be served from it, so there is no generation to make.
         if key.is_empty() || chain.is_empty() {
             for (name, _) in FILES {
                 if host.entry(&self.directory.join(name))? != Entry::Absent {
                     self.set_aside(host, name)?;
                 }
             }
-            return Ok(disk.current.unwrap_or(0));
+            return Ok(None);
         }
         let chain = match without_keys(&chain) {
             Some(certificates) => {
@@ -371,7 +371,21 @@ impl Store {
         };
         self.write(host, number, &key, &chain)?;
         self.flip(host, number)?;
-        Ok(number)
+        Ok(Some(number))
+    }
+
+    /// Whether only one of the documented paths has anything in it.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn is_half(&self, host: &Host) -> Result<bool> {
+        let mut whole = 0;
+        for (name, _) in FILES {
+            let bytes = self.read_file(host, &self.directory.join(name))?;
+            whole +=
+                usize::from(bytes.is_some_and(|bytes| !zeroize::Zeroizing::new(bytes).is_empty()));
+        }
+        Ok(whole < FILES.len())
     }
 
     /// Keeps a lone regular file under `pending/adopted-<name>` and frees its name.

@@ -90,7 +90,8 @@ impl Rotation<'_> {
         let mut disk = self.store.observe(host)?;
         if !options.dry_run {
             self.store.sweep(host, &disk);
-            if self.take_over(&disk)? {
+            // what half a pair stood in the way of is put right then
+            while self.take_over(&disk)? {
                 disk = self.store.observe(host)?;
             }
         }
@@ -115,8 +116,8 @@ impl Rotation<'_> {
         let host = self.deployment.host;
         match (disk.layout, disk.current) {
             (Layout::RegularFiles, _) => {
-                let number = self.store.adopt(host, disk)?;
-                self.step(format!("adopt the files found as generation {number}"));
+                let said = take_over_said(disk, self.store.adopt(host, disk)?);
+                self.step(said);
                 Ok(true)
             }
             (Layout::LinksMissing, Some(current)) => {
@@ -317,7 +318,9 @@ impl Rotation<'_> {
         let host = self.deployment.host;
         let mut lines = decided.lines();
         if disk.layout == Layout::RegularFiles {
-            lines.insert(0, "adopt the files found as a generation".into());
+            let half = self.store.is_half(host).unwrap_or(false);
+            let number = (!half).then(|| disk.next_generation());
+            lines.insert(0, take_over_said(disk, number));
         }
         let pair = disk.pair.as_ref().and_then(Pair::sound);
         let convergence =
@@ -352,6 +355,20 @@ impl Rotation<'_> {
 
     fn step(&mut self, name: impl Into<String>) {
         self.steps.done(name, self.deployment.host.instant());
+    }
+}
+
+/// What taking over what was found is called; `number`: of the generation that it becomes.
+fn take_over_said(disk: &Disk, number: Option<u64>) -> String {
+    let broken = disk.pair.as_ref().and_then(Pair::broken);
+    match (number, broken) {
+        (None, _) => "set half a pair aside as pending/adopted-*: it cannot be served".to_owned(),
+        (Some(number), None) => format!("adopt the files found as generation {number}"),
+        (Some(number), Some(why)) => {
+            format!(
+                "keep the files found as generation {number}, though they cannot be served: {why}"
+            )
+        }
     }
 }
 

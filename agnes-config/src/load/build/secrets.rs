@@ -80,7 +80,7 @@ impl Builder {
     /// A short token is no token: the path is off rather than easy.
     fn scheduler(&mut self, key: &'static Key) -> Option<Secret> {
         let secret = self.secret(key)?;
-        if let Some(what) = soundness::too_short(secret.expose(), soundness::KEY_MIN) {
+        if let Some(what) = soundness::against_opening(secret.expose()) {
             self.warn(key, format!("{what}, so it opens nothing"));
             return None;
         }
@@ -92,7 +92,7 @@ impl Builder {
 
     fn bootstrap(&mut self) -> Option<Secret> {
         let secret = self.secret(&keys::BOOTSTRAP_TOKEN)?;
-        if let Some(what) = soundness::too_short(secret.expose(), soundness::CODE_MIN) {
+        if let Some(what) = soundness::against_code(secret.expose()) {
             self.server_fault(&keys::BOOTSTRAP_TOKEN, what);
         }
         Some(secret)
