@@ -186,11 +186,14 @@ impl Boot<'_> {
             dry_run: self.options.dry_run,
         };
         match disk.converge() {
-            Ok(Became::Unchanged) => Ok(Done::Unchanged(format!(
-                "{} at {}",
-                device.display(),
-                settings.data_dir.display()
-            ))),
+            Ok(Became::Unchanged(but)) => {
+                let at = settings.data_dir.display();
+                let but = but.map(|but| format!("; {but}")).unwrap_or_default();
+                Ok(Done::Unchanged(format!(
+                    "{} at {at}{but}",
+                    device.display()
+                )))
+            }
             Ok(Became::Changed(did)) => Ok(listed(did, self.options.dry_run, "")),
             Err(DiskFailed::Refused(refused)) => {
                 let why = format!(

@@ -322,6 +322,12 @@ fn b01_a_disk_that_cannot_be_read_is_not_formatted() {
     assert_eq!(disk.hash(), before);
 }
 
+/// Of the file system there, in bytes.
+fn size_of(mounted: &Path) -> u64 {
+    let stat = nix::sys::statvfs::statvfs(mounted).unwrap();
+    stat.blocks() * stat.fragment_size()
+}
+
 #[test]
 fn b02_a_disk_with_data_is_mounted_as_it_is_and_another_one_is_refused() {
     for kind in ["ext4", "xfs"] {
@@ -337,6 +343,16 @@ fn b02_a_disk_with_data_is_mounted_as_it_is_and_another_one_is_refused() {
         host.boot().exits(0).with_outcome("changed");
         let kept = std::fs::read_to_string(host.deployment.state().join("kept"));
         assert_eq!(kept.unwrap(), kind);
+        host.boot().exits(0).with_outcome("unchanged");
+        // a disk that was made larger is used whole, whatever is on it
+        let before = size_of(&host.data());
+        disk.grow_to(2 * MIB).unwrap();
+        let grown = host.boot().exits(0);
+        let said = grown.json["details"]["said"]["disk"].as_str().unwrap();
+        // a machine that may not grow a mounted file system says so
+        if !said.ends_with("not grown: resize2fs: Permission denied to resize filesystem") {
+            assert!(size_of(&host.data()) > before * 3 / 2, "{kind}: {said}");
+        }
         host.boot().exits(0).with_outcome("unchanged");
 
         // the name leads to another disk, which would have been good for another host

@@ -33,9 +33,9 @@ const LABEL: &str = "agnes-data";
 /// What became of the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Became {
-    /// It was as it should be.
-    Unchanged,
-    /// What was done.
+    /// It was as it should be, but for what this says.
+    Unchanged(Option<String>),
+    /// What was done, and what could not be.
     Changed(Vec<String>),
 }
 
@@ -94,14 +94,16 @@ impl Disk<'_> {
                 self.mount("xfs", &uuid, &mut did)?;
             }
         }
+        let mut not_grown = None;
         if !self.dry_run {
             self.sentinel(&mut record, &mut did)?;
-            self.grow(&mut did)?;
+            not_grown = self.grow(&mut did);
         }
         self.order_docker_after(&mut did)?;
         Ok(if did.is_empty() {
-            Became::Unchanged
+            Became::Unchanged(not_grown)
         } else {
+            did.extend(not_grown);
             Became::Changed(did)
         })
     }
@@ -341,34 +343,28 @@ impl Disk<'_> {
     }
 
     /// A disk that was made larger is used whole.
-    fn grow(&self, did: &mut Vec<String>) -> Result<(), Failed> {
+    fn grow(&self, did: &mut Vec<String>) -> Option<String> {
         let at = self.settings.data_dir.to_string_lossy();
         let device = self.device.to_string_lossy();
-        let kind = match probe::probe(self.host, self.device) {
-            plan::Found::Filesystem { kind, .. } => kind,
-            _ => return Ok(()),
+        let plan::Found::Filesystem { kind, .. } = probe::probe(self.host, self.device) else {
+            return None;
         };
         let argv: &[&str] = match kind.as_str() {
             "xfs" => &["xfs_growfs", &at],
             _ => &["resize2fs", &device],
         };
-        let grown = match self.host.run(argv, None, WORK) {
+        let why = match self.host.run(argv, None, WORK) {
             Ok(ran) if ran.code == 0 => {
-                ran.stdout.contains("data blocks changed") || ran.stdout.contains("is now")
+                if ran.stdout.contains("data blocks changed") || ran.stdout.contains("is now") {
+                    did.push(format!("grow {device}"));
+                }
+                return None;
             }
-            Ok(ran) => {
-                tracing::warn!("{}: not grown: {}", self.device.display(), ran.last_line());
-                false
-            }
-            Err(error) => {
-                tracing::warn!("{}: not grown: {error}", self.device.display());
-                false
-            }
+            Ok(ran) => ran.last_line().to_owned(),
+            Err(error) => error.to_string(),
         };
-        if grown {
-            did.push(format!("grow {}", self.device.display()));
-        }
-        Ok(())
+        tracing::warn!("{device}: not grown: {why}");
+        Some(format!("not grown: {why}"))
     }
 
     /// Docker starts containers by itself at boot: never before the disk that they write on is there (B02).

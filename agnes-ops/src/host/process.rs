@@ -43,11 +43,8 @@ impl Ran {
 
     /// The last non-empty line of what it complained of, for one-line messages.
     pub fn last_line(&self) -> &str {
-        self.stderr
-            .lines()
-            .chain(self.stdout.lines())
-            .rev()
-            .find(|line| !line.trim().is_empty())
+        let mut last = self.stderr.lines().rev().chain(self.stdout.lines().rev());
+        last.find(|line| !line.trim().is_empty())
             .unwrap_or("no output")
             .trim()
     }

@@ -71,6 +71,8 @@ variable "prod_instance" {
     tls_csr_subject         = optional(string)                                                                        # The subject of the request for a certificate, such as /C=US/O=Your Org/CN=agnes.example.com (TLS_CSR_SUBJECT).
     overlays                = optional(list(string))                                                                  # Parts of the stack: prod, host-mount, dev, monitoring; null: prod and host-mount; none: the base alone (AGNES_OVERLAYS).
     seed_admin_email        = optional(string)                                                                        # The one address that may claim the first administrator (SEED_ADMIN_EMAIL).
+    format_blank            = optional(bool, true)                                                                    # Whether a data disk that is proven blank may be formatted (host.format_blank).
+    install_docker          = optional(bool, true)                                                                    # Whether the distribution's Docker may be installed (host.install_docker).
     snapshot_push_to        = optional(string)                                                                        # Where snapshots are copied to: gs://bucket/prefix or file:///directory (snapshot.push_to).
     snapshot_age_recipients = optional(list(string), [])                                                              # Public keys of age that snapshots are sealed to (snapshot.age_recipients).
     secrets                 = optional(map(object({ secret_id = optional(string), required = optional(bool) })), {})  # Further secrets by the name of their variable; jwt, session and scheduler may be taken from a manager too.
@@ -112,6 +114,8 @@ variable "dev_instances" {
     tls_csr_subject         = optional(string)
     overlays                = optional(list(string))
     seed_admin_email        = optional(string)
+    format_blank            = optional(bool, true)
+    install_docker          = optional(bool, true)
     snapshot_push_to        = optional(string)
     snapshot_age_recipients = optional(list(string), [])
     secrets                 = optional(map(object({ secret_id = optional(string), required = optional(bool) })), {})

@@ -231,7 +231,7 @@ mod tests {
         let dropped: Vec<&String> = prod.iter().filter(|name| !known(name)).collect();
         assert!(dropped.is_empty(), "{dropped:?}");
         // and what the module has of its own
-        let own = ["data_device", "format_blank", "install_docker"];
+        let own = ["data_device"];
         let missing = of_the_host.iter().filter(|name| !prod.contains(name));
         assert_eq!(missing.collect::<Vec<_>>(), own);
     }
