@@ -16,7 +16,7 @@ mod edit;
 mod escape;
 mod expand;
 
-pub use edit::{UpsertError, quote, remove, upsert};
+pub use edit::{UpsertError, quote, remove, remove_last, upsert};
 
 /// Everything that one file says.
 #[derive(Debug, Default)]

@@ -1,20 +1,17 @@
 //! `boot`: from whatever a host is to one that serves, by declared steps.
 //!
 //! Always true: safety tooling comes first; a step that fails leaves those before it working, and the next boot goes on from there (B06); a
-//! host that is as it should be is not written on.
+//! host that is as it should be gets nothing but records.
 //!
 //! Does not: upgrade: what runs is left to the ticks.
 
-mod directories;
 mod disk;
 mod docker;
 mod given;
 mod log;
 mod seed;
 
-use std::path::Path;
-
-use agnes_config::{FileOwner, Overlay, Runtime};
+use agnes_config::{Overlay, Runtime};
 use anyhow::Result;
 
 pub use given::Given;
@@ -23,20 +20,18 @@ pub use seed::{Seeded, plan as plan_seed};
 use self::disk::{Became, Disk, Failed as DiskFailed};
 use self::log::{Done, Log, Stop};
 use crate::deployment::Deployment;
-use crate::disk::{Sentinel, State, look as look_at_disk};
+use crate::disk::{State, is_seen_by as look_inside, look as look_at_disk};
 use crate::outcome::{Outcome, Refusal, Report};
 use crate::served::ControlSocket;
 use crate::tls::ProofTime;
 use crate::units::Root;
 use crate::upgrade::{self, first};
-use crate::{compose, systemd, units};
+use crate::{compose, directories, systemd};
 
 /// The server's unit.
 const SERVER_UNIT: &str = "agnesd.service";
 /// Its service in the stack.
 const SERVICE: &str = "app";
-/// Whom the image's server runs as.
-const IMAGE_USER: FileOwner = FileOwner { uid: 999, gid: 999 };
 
 /// A command of this program, run as it would run by itself, its record included.
 pub type Command<'a> = &'a dyn Fn() -> Result<Report>;
@@ -65,6 +60,8 @@ struct Boot<'a> {
     deployment: Deployment<'a>,
     options: &'a Options<'a>,
     brought: Option<first::Brought>,
+    /// A dry run would bring one.
+    plans_to_bring: bool,
 }
 
 type StepOf<'a> = fn(&mut Boot<'a>) -> Result<Done, Stop>;
@@ -75,6 +72,7 @@ pub fn boot(deployment: Deployment<'_>, options: &Options<'_>) -> Report {
         deployment,
         options,
         brought: None,
+        plans_to_bring: false,
     };
     let all: [(&'static str, StepOf<'_>); 12] = [
         ("configuration", Boot::configuration),
@@ -223,21 +221,11 @@ impl Boot<'_> {
 
     fn directories(&mut self) -> Result<Done, Stop> {
         let Deployment { host, settings, .. } = self.deployment;
-        let server = match (settings.server_owner, settings.runtime) {
-            // with credentials the secrets are root's, and the rest is still the server's own
-            (_, Runtime::Process) => units::server_user(host).map_err(|why| host_error(&why))?,
-            (owner, Runtime::Compose) => Some(owner.unwrap_or(IMAGE_USER)),
-        };
-        let list = directories::manifest(settings, server.unwrap_or(IMAGE_USER));
+        let server = directories::server(host, settings).map_err(|why| host_error(&why))?;
+        let list = directories::manifest(settings, server.unwrap_or(directories::IMAGE_USER));
         if self.options.dry_run {
-            let named = list.iter().map(|one| {
-                let path = one.path.display();
-                format!(
-                    "{path} {}:{} {:04o}",
-                    one.owner.uid, one.owner.gid, one.mode
-                )
-            });
-            return Ok(Done::Planned(named.collect::<Vec<_>>().join("; ")));
+            let wrong = directories::wrong(host, &list).map_err(|why| host_error(&why))?;
+            return Ok(listed(wrong, true, "owners and modes are right"));
         }
         let changed =
             directories::converge(host, settings, &list).map_err(|why| host_error(&why))?;
@@ -294,10 +282,14 @@ impl Boot<'_> {
                 )));
             }
             Ok(first::Runs::Nothing) => {}
-            Err(why) if self.options.dry_run => return Ok(Done::Planned(format!("{why:#}"))),
+            Err(why) if self.options.dry_run => {
+                self.plans_to_bring = true;
+                return Ok(Done::Planned(format!("{why:#}")));
+            }
             Err(why) => return Err(host_error(&why)),
         }
         if self.options.dry_run {
+            self.plans_to_bring = true;
             return Ok(Done::Planned(
                 "bring the version that is wanted, by digest".to_owned(),
             ));
@@ -336,13 +328,14 @@ impl Boot<'_> {
 
     fn start(&mut self) -> Result<Done, Stop> {
         let Deployment { host, settings, .. } = self.deployment;
-        if self.options.dry_run {
-            return Ok(Done::Planned(
-                "start what does not run, and wait for the gate".to_owned(),
-            ));
-        }
         if settings.runtime == Runtime::Process {
             return self.start_unit();
+        }
+        if self.options.dry_run {
+            return Ok(match self.plans_to_bring {
+                true => Done::Planned("start it, and wait for the gate".to_owned()),
+                false => Done::Unchanged("what runs is left alone".to_owned()),
+            });
         }
         if let Some(brought) = &self.brought {
             let surroundings = self.options.surroundings;
@@ -373,6 +366,9 @@ impl Boot<'_> {
         if !self.options.root.is_live() {
             return Ok(Done::Skipped("systemd does not run here".to_owned()));
         }
+        if self.options.dry_run {
+            return Ok(Done::Planned(format!("start {SERVER_UNIT}")));
+        }
         // it may have been tried before its secrets were there, and given up on
         let patience = std::time::Duration::from_secs(900);
         let _ = systemd::act(host, "reset-failed", &[SERVER_UNIT], patience);
@@ -398,15 +394,12 @@ impl Boot<'_> {
         if settings.machine.data_device.is_none() || !mounted {
             return Ok(());
         }
-        let known = Sentinel::read(host, &settings.data_dir).map_err(|why| host_error(&why))?;
         let containers = compose::containers(host, &settings.dir, SERVICE)
             .map_err(|missing| stop("host-error", missing.into_clause()))?;
         for container in containers {
-            // the container's own view of its files
-            let of_process = Path::new("/proc").join(container.pid.to_string());
-            let seen = of_process.join("root").join("data");
-            let seen = Sentinel::read(host, &seen).map_err(|why| host_error(&why))?;
-            if seen != known {
+            let is_seen =
+                look_inside(host, settings, container.pid).map_err(|why| host_error(&why))?;
+            if !is_seen {
                 let why = format!(
                     "the container of {SERVICE} does not see the disk at {}: it was started before it was mounted",
                     settings.data_dir.display()

@@ -89,6 +89,8 @@ pub enum Command {
     Units(Units),
     /// From whatever this host is to one that serves: units, disk, directories, Docker, image, secrets, certificate, stack; at every boot.
     Boot(Boot),
+    /// Do the real thing with every part, and say what is wrong, what it comes from and what to do. Exit 0 or 10.
+    Doctor(Doctor),
     /// Take over a host that shell scripts looked after: certificates, secrets, units; their cron lines and timers go off. Or give it back.
     Adopt {
         /// Their cron lines and timers go on again, ours go, and the certificate is regular files.
@@ -415,12 +417,23 @@ pub struct Boot {
     /// The configuration that came with the machine, as JSON: {"version": 1, "env": {…}, "settings": {…}}.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Everything of the host is below this directory, and no systemd is told.
+    /// Everything of the host is below this directory, but for what -C names, and no systemd is told.
     #[arg(long, value_name = "DIR", value_parser = absolute())]
     pub root: Option<PathBuf>,
     /// Say what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Look at these checks alone, such as tls.served, or at these parts, such as tls [all of them]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Mend what is safe to mend: owners and modes, secrets, certificates, units.
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// `fetch URL`
@@ -475,3 +488,6 @@ fn octal(text: &str) -> Result<u32, String> {
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "octal, at most 0777".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

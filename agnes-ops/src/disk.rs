@@ -63,6 +63,17 @@ pub fn look(host: &Host, settings: &Settings) -> State {
     }
 }
 
+/// Whether a process, such as a container's first, sees the disk at `/data`: its own view of its files is looked at.
+///
+/// # Errors
+/// When a sentinel cannot be read.
+pub fn is_seen_by(host: &Host, settings: &Settings, pid: i32) -> Result<bool> {
+    let known = Sentinel::read(host, &settings.data_dir)?;
+    let of_process = Path::new("/proc").join(pid.to_string());
+    let seen = of_process.join("root").join("data");
+    Ok(Sentinel::read(host, &seen)? == known)
+}
+
 fn prove(host: &Host, settings: &Settings, device: &Path) -> Result<()> {
     for directory in [&settings.data_dir, &settings.state_dir] {
         // the state's directory may not have been made yet: it will be on the data's disk

@@ -19,6 +19,9 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const MODE: u32 = 0o600;
 
+/// One way to take a key out.
+type Remove = fn(&[u8], &str) -> Result<Vec<u8>, dotenv::UpsertError>;
+
 /// `<DIR>/.env` as it was read.
 pub struct EnvFile {
     path: PathBuf,
@@ -111,15 +114,24 @@ impl EnvFile {
         self.replace(host, &self.of_pairs(pairs)?)
     }
 
-    /// What it would hold with `set`, and without `removed`.
+    /// What it would hold with `set`, and without the lines of `removed` that count.
     ///
     /// # Errors
     /// When Compose would not read back what was written.
     pub fn with(&self, set: &[(&str, &str)], removed: &[&str]) -> Result<Zeroizing<Vec<u8>>> {
+        self.edited(set, removed, dotenv::remove_last)
+    }
+
+    fn edited(
+        &self,
+        set: &[(&str, &str)],
+        removed: &[&str],
+        remove: Remove,
+    ) -> Result<Zeroizing<Vec<u8>>> {
         let failed = || format!("{}: not written", self.path.display());
         let mut changed = Zeroizing::new(dotenv::upsert(&self.bytes, set).with_context(failed)?);
         for key in removed {
-            changed = Zeroizing::new(dotenv::remove(&changed, key).with_context(failed)?);
+            changed = Zeroizing::new(remove(&changed, key).with_context(failed)?);
         }
         Ok(changed)
     }
@@ -146,7 +158,7 @@ impl EnvFile {
             .copied()
             .partition(|(_, value)| value.is_empty());
         let empty: Vec<&str> = empty.into_iter().map(|(key, _)| key).collect();
-        self.with(&set, &empty)
+        self.edited(&set, &empty, dotenv::remove)
     }
 }
 

@@ -10,11 +10,13 @@
 mod copy;
 mod create;
 mod device;
+mod file_systems;
 mod files;
 mod half_made;
 mod lock;
 mod process;
 
+pub use file_systems::FileSystem;
 pub use files::Entry;
 pub use lock::{Held, Lock};
 pub use process::{Child, Ran, RunError, Running};
@@ -39,6 +41,17 @@ impl Host {
     /// The real host. `stop_at` and `trace` are honoured in debug builds alone (see [`Host::checkpoint`]).
     pub fn new(checkpoints: Checkpoints) -> Self {
         Self { checkpoints }
+    }
+
+    /// Whether everything is allowed to this process.
+    pub fn is_root(&self) -> bool {
+        nix::unistd::geteuid().is_root()
+    }
+
+    /// Whether what is somebody's with this mode can be written by others than this process's user.
+    pub fn is_open(&self, owner: agnes_config::FileOwner, mode: u32) -> bool {
+        let trusted = [0, nix::unistd::geteuid().as_raw()];
+        !trusted.contains(&owner.uid) || mode & 0o022 != 0
     }
 
     /// The wall clock, UTC.

@@ -8,6 +8,8 @@
 mod adopt;
 mod boot;
 mod commands;
+mod doctor;
+mod fetching;
 mod lock;
 mod print;
 mod record;
@@ -22,10 +24,11 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agnes_config::{Loaded, Settings, load};
+use agnes_config::{Loaded, load};
 use serde_json::Value;
 
 use self::commands::Mode;
+use self::fetching::{fetch_options, google};
 use self::lock::{lock, parent_holds};
 use self::print::print;
 use self::record::{last_record, record};
@@ -33,7 +36,7 @@ use crate::adopt::Whose;
 use crate::alerts::Outbox;
 use crate::cli::{self, Cli, Command};
 use crate::deployment::Deployment;
-use crate::fetch::{self, Fetcher};
+use crate::fetch::Fetcher;
 use crate::host::{Checkpoints, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line};
 use crate::{config, disk, download, stack, status, tls, up, watch};
@@ -156,6 +159,9 @@ fn dispatch(
             server_name,
         }) => Some(tls::inspect(host, target, server_name.as_deref())),
         Command::Render(verb) => rendered::without_deployment(host, verb),
+        Command::Doctor(args) if loaded.settings.is_none() => {
+            Some(Ok(doctor::run(args, environment, host, loaded, None)))
+        }
         Command::Alert { unit } => {
             let settings = loaded.settings.as_ref();
             let outbox = Outbox {
@@ -300,6 +306,13 @@ fn command(
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
         Command::Units(verb) => units::run(verb, environment, deployment),
+        Command::Doctor(args) => Ok(doctor::run(
+            args,
+            environment,
+            host,
+            loaded,
+            Some(deployment),
+        )),
         Command::Boot(args) => boot::run(args, environment, deployment, loaded, prepared),
         Command::Adopt { give_back, dry_run } => {
             let whose = match give_back {
@@ -360,34 +373,6 @@ fn render_compose(
         values: &loaded.values,
     };
     stack::render(host, settings, &options)
-}
-
-fn fetch_options(settings: &Settings, environment: &Environment) -> fetch::Options {
-    let endpoint = |url: &Option<url::Url>| {
-        url.as_ref()
-            .map(|url| url.as_str().trim_end_matches('/').to_owned())
-    };
-    fetch::Options {
-        connect_timeout: settings.fetch.connect_timeout,
-        timeout: settings.fetch.timeout,
-        max_bytes: settings.fetch.max_bytes,
-        ca_bundle: settings.tls.ca_bundle.clone(),
-        sm_endpoint: endpoint(&settings.fetch.sm_endpoint),
-        gcs_endpoint: endpoint(&settings.fetch.gcs_endpoint),
-        google_project: settings.fetch.google_project.clone(),
-        environment: google(environment),
-    }
-}
-
-/// What says whether this is a Google machine, and where its credentials are.
-fn google(environment: &Environment) -> fetch::Environment {
-    let path = |name| environment.get(name).map(PathBuf::from);
-    fetch::Environment {
-        google_application_credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
-        gce_metadata_host: environment.get("GCE_METADATA_HOST").map(str::to_owned),
-        home: path("HOME"),
-        ..fetch::Environment::default()
-    }
 }
 
 fn failed(command: &Command, error: &anyhow::Error) -> Report {

@@ -21,6 +21,7 @@ mod compare;
 mod configuration;
 mod create;
 mod drill;
+mod health;
 mod list;
 mod manifest;
 mod proven;
@@ -46,6 +47,7 @@ use crate::host::Host;
 
 pub use create::{create, make};
 pub use drill::drill;
+pub use health::{Health, health};
 pub use list::list;
 pub use manifest::{Manifest, Reason};
 pub use prune::prune;

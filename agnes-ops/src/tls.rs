@@ -19,7 +19,7 @@ mod request;
 mod rotate;
 mod source;
 
-use agnes_config::Settings;
+use agnes_config::{Runtime, Settings, TlsMode};
 use anyhow::Result;
 
 pub use check::{Finding, Survey, check, survey};
@@ -44,6 +44,23 @@ fn identity(settings: &Settings) -> Identity {
         subject: tls.csr_subject.clone(),
         names,
     }
+}
+
+/// Whether something is to be served from files of ours, also before a CA has answered.
+pub fn is_wanted(settings: &Settings) -> bool {
+    match settings.runtime {
+        Runtime::Compose => settings.stack.tls_mode == TlsMode::Files,
+        Runtime::Process => settings.server.tls_listen.is_some(),
+    }
+}
+
+/// SHA-256 of the leaf that is installed, DER; `None`: there is none.
+pub fn installed_leaf(deployment: Deployment<'_>) -> Option<String> {
+    let store = Store::new(
+        &deployment.settings.state_dir,
+        deployment.settings.tls.file_owner,
+    );
+    report::leaf_sha256(&store.observe(deployment.host).ok()?)
 }
 
 /// `tls reload`: makes the served leaf the installed one, without rotating.

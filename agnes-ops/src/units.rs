@@ -16,7 +16,7 @@ use agnes_config::Settings;
 use anyhow::{Context as _, Result};
 
 pub use install::{Options, install, remove, user as server_user};
-pub use status::{findings, status};
+pub use status::{Finding, findings, status};
 
 use crate::host::{Entry, Host};
 
@@ -98,31 +98,37 @@ enum Found {
     Open(Vec<u8>),
     /// A person wants it never to run.
     Masked,
+    /// Neither of them: somebody's, and no guess is made. What it is.
+    Odd(String),
 }
 
 /// Looks at a unit's file.
 ///
 /// # Errors
-/// Also for what is neither a file nor a mask: that is somebody's, and no guess is made.
+/// When it cannot be looked at.
 fn look(host: &Host, path: &Path) -> Result<Found> {
     let named = || format!("{}: look at", path.display());
-    match host.entry(path).with_context(named)? {
+    let entry = match host.entry(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Ok(Found::Odd("is below what is no directory".to_owned()));
+        }
+        entry => entry.with_context(named)?,
+    };
+    match entry {
         Entry::Absent => Ok(Found::Absent),
         Entry::File { .. } => {
             let bytes = host.read(path).with_context(named)?;
             let found = host.owner_and_mode(path).with_context(named)?;
-            let own = nix::unistd::geteuid().as_raw();
-            let open = found.is_some_and(|(owner, mode)| owner.uid != own || mode & 0o022 != 0);
+            let open = found.is_some_and(|(owner, mode)| host.is_open(owner, mode));
             let kind = if open { Found::Open } else { Found::File };
             Ok(bytes.map_or(Found::Absent, kind))
         }
         Entry::Link(target) if target == Path::new("/dev/null") => Ok(Found::Masked),
-        Entry::Link(target) => anyhow::bail!(
-            "{}: is a link to {}, which is not ours",
-            path.display(),
+        Entry::Link(target) => Ok(Found::Odd(format!(
+            "is a link to {}, which is not ours",
             target.display()
-        ),
-        _ => anyhow::bail!("{}: is no file", path.display()),
+        ))),
+        _ => Ok(Found::Odd("is no file".to_owned())),
     }
 }
 

@@ -46,12 +46,13 @@ mod transaction;
 mod waiting;
 
 pub use apply::{Options, apply, finish_open};
-pub use check::check;
+pub use check::{check, drift as drifted};
 pub use explain::explain;
 pub use history::history;
 pub use hold::{hold, unhold};
 pub use ledger::forgive;
 pub use login::Home;
+pub use observe::wanted_now as wanted;
 pub use rehearsal::rehearse;
 pub use rollback::rollback;
 

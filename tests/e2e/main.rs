@@ -12,6 +12,7 @@ mod corpus;
 mod crash;
 mod credentials;
 mod damage;
+mod doctor;
 mod dotenv;
 mod fetch;
 mod harness;

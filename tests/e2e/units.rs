@@ -476,3 +476,52 @@ fn a_host_without_docker_has_its_server_from_systemd() {
     assert_eq!(machine.property(unit, "ActiveState"), "failed");
     assert_eq!(machine.property(unit, "NRestarts"), "0");
 }
+
+#[test]
+fn b06_something_odd_in_the_place_of_one_unit_keeps_no_other_from_being_there() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().display().to_string();
+    let ops = |verb: &[&str]| {
+        let mut command = std::process::Command::new(agnes_ops());
+        command
+            .env_clear()
+            .args(verb)
+            .args(["--root", &root, "--json"]);
+        run(command)
+    };
+    let units = tree.path().join("etc/systemd/system");
+    std::fs::create_dir_all(units.join("agnes-watch.service")).unwrap();
+    std::fs::write(units.join("agnes-drill.service.d"), "a file").unwrap();
+    let installed = ops(&["units", "install"]).exits(1);
+    assert_eq!(installed.detail("reason"), "unit-in-the-way");
+    assert!(installed.stdout.contains("agnes-watch.service: is no file"));
+    assert!(units.join("agnes-snapshot.timer").is_file());
+    assert!(
+        units
+            .join("timers.target.wants/agnes-snapshot.timer")
+            .is_symlink()
+    );
+    let found = ops(&["units", "status"]).exits(10);
+    assert!(found.stdout.contains("units.odd"), "{}", found.stdout);
+    assert!(
+        found.stdout.contains("--root"),
+        "the next step is for this host"
+    );
+    // a program that cannot be one is told, and not passed over
+    std::fs::remove_dir(units.join("agnes-watch.service")).unwrap();
+    std::fs::remove_file(units.join("agnes-drill.service.d")).unwrap();
+    let program = tree.path().join("usr/local/bin/agnes-ops");
+    std::fs::remove_file(&program).unwrap();
+    std::fs::create_dir(&program).unwrap();
+    ops(&["units", "install"]).exits(1);
+    std::fs::remove_dir(&program).unwrap();
+    std::fs::copy("/bin/true", &program).unwrap();
+    for (mode, id) in [(0o777, "units.writable"), (0o644, "units.no-program")] {
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+        ops(&["units", "install"]);
+        let found = ops(&["units", "status"]).exits(10);
+        assert!(found.stdout.contains(id), "{mode:o}: {}", found.stdout);
+    }
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    ops(&["units", "status"]).exits(0);
+}

@@ -135,10 +135,23 @@ fn append(bytes: &[u8], key: &str, quoted: &str) -> Vec<u8> {
 /// # Errors
 /// [`UpsertError`]; then nothing was changed.
 pub fn remove(bytes: &[u8], key: &str) -> Result<Vec<u8>, UpsertError> {
+    remove_most(bytes, key, usize::MAX)
+}
+
+/// As [`remove`], the last line alone, which is the one that counts: one before it counts then.
+///
+/// # Errors
+/// [`UpsertError`]; then nothing was changed.
+pub fn remove_last(bytes: &[u8], key: &str) -> Result<Vec<u8>, UpsertError> {
+    remove_most(bytes, key, 1)
+}
+
+fn remove_most(bytes: &[u8], key: &str, most: usize) -> Result<Vec<u8>, UpsertError> {
     let before = read(bytes)?;
     let mut out = bytes.to_vec();
     // from the end, so that what is found earlier stays where it is
-    for entry in before.entries.iter().rev().filter(|entry| entry.key == key) {
+    let found = before.entries.iter().rev().filter(|entry| entry.key == key);
+    for entry in found.take(most) {
         let (head, tail) = (
             bytes.get(..entry.span.start).unwrap_or_default(),
             bytes.get(entry.span.end..).unwrap_or_default(),

@@ -36,7 +36,8 @@ pub(crate) fn overlays(text: &str) -> Parsed<Vec<Overlay>> {
 pub(crate) fn image(text: &str) -> Parsed<String> {
     let wrong = || format!("{} is no image's name", quoted(text));
     if text.contains('@') {
-        return Err(format!("{} has a digest", quoted(text)));
+        // what stands before it may be a password, and is not repeated
+        return Err("has a digest, or a user".to_owned());
     }
     let mut parts = text.split('/').peekable();
     let first = parts.peek().copied().unwrap_or_default();

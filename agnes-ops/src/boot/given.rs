@@ -51,6 +51,7 @@ impl Given {
     /// What it is not, or what is wrong with the settings that it comes to, all of them.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        anyhow::ensure!(value.is_object(), "is no object");
         let given: Self = serde_json::from_value(without_nulls(value))?;
         anyhow::ensure!(
             given.version == VERSION,
@@ -71,6 +72,14 @@ impl Given {
         if let Some((key, _)) = named {
             anyhow::bail!(
                 "env.{key} is a secret (expected sm://<secret>, or nothing: it is made on the host)"
+            );
+        }
+        if let Some((key, _)) = self
+            .env()
+            .find(|(key, _)| env_keys::by_secret_file(key).is_some())
+        {
+            anyhow::bail!(
+                "env.{key} is written by agnes-ops, which keeps the secret (expected nothing)"
             );
         }
         if let Some((key, _)) = self.env().find(|(_, value)| has_user(value)) {
@@ -183,6 +192,8 @@ mod tests {
             "[]",
             r#"{"version":2}"#,
             r#"{"version":1,"secrets":{}}"#,
+            r#"[1,{},{}]"#,
+            r#"{"version":1,"env":{"JWT_SECRET_KEY_FILE":"/etc/jwt"}}"#,
             r#"{"version":1,"env":{"A B":"x"}}"#,
         ] {
             assert!(Given::parse(text.as_bytes()).is_err(), "{text}");

@@ -62,6 +62,7 @@ impl Command {
             Command::Render(Render::Env { .. }) => "render env",
             Command::Render(Render::Units { .. }) => "render units",
             Command::Boot(_) => "boot",
+            Command::Doctor(_) => "doctor",
             Command::Adopt { .. } => "adopt",
             Command::Watch => "watch",
             Command::Alert { .. } => "alert",
@@ -105,7 +106,7 @@ impl Command {
     pub fn needs_no_disk(&self) -> bool {
         matches!(
             self,
-            Command::Boot(_) | Command::Units(_) | Command::Render(_)
+            Command::Boot(_) | Command::Doctor(_) | Command::Units(_) | Command::Render(_)
         )
     }
 
@@ -126,6 +127,7 @@ impl Command {
     /// Changes the host: takes the lock and leaves a status record.
     pub fn changes(&self) -> bool {
         match self {
+            Command::Doctor(doctor) => doctor.fix,
             Command::Boot(Boot { dry_run, .. })
             | Command::Adopt { dry_run, .. }
             | Command::Up { dry_run }

@@ -17,15 +17,6 @@ use nix::fcntl::OFlag;
 use super::files::{InstallError, sync_parent};
 use super::{Host, half_made};
 
-/// Free room of a file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes that we may use.
-    pub bytes: u64,
-    /// Files that we may make.
-    pub inodes: u64,
-}
-
 /// Opens a file of that very name: a link that its owner has put there could lead to what only root may read, and a fifo would be
 /// waited for.
 fn regular(path: &Path) -> io::Result<File> {
@@ -192,25 +183,6 @@ impl Host {
         let device = fs::metadata(device)?;
         let block = std::os::unix::fs::FileTypeExt::is_block_device(&device.file_type());
         Ok(block && fs::metadata(directory)?.dev() == device.rdev())
-    }
-
-    /// What is free on the file system of a directory.
-    ///
-    /// # Errors
-    /// When it cannot be looked at.
-    pub fn room(&self, directory: &Path) -> io::Result<Room> {
-        let found = nix::sys::statvfs::statvfs(directory)?;
-        let inodes = match found.files() {
-            // a file system without a fixed number of them
-            0 => u64::MAX,
-            _ => found.files_available(),
-        };
-        Ok(Room {
-            bytes: found
-                .blocks_available()
-                .saturating_mul(found.fragment_size()),
-            inodes,
-        })
     }
 }
 

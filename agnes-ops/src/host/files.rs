@@ -234,6 +234,20 @@ impl Host {
         }
     }
 
+    /// Sets the permission bits of a file, links followed. `true`: they were others.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<bool> {
+        let was = fs::metadata(path)?.permissions().mode() & 0o7777;
+        if was == mode {
+            return Ok(false);
+        }
+        self.checkpoint(&format!("before setting the mode of {}", path.display()));
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        Ok(true)
+    }
+
     /// Removes one file or link, durably; absent is fine.
     pub fn remove_file(&self, path: &Path) -> Result<(), InstallError> {
         let at = |operation| InstallError::at(path, operation);

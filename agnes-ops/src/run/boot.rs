@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use agnes_config::{Loaded, Settings, TlsMode, load_as_if};
+use agnes_config::{Loaded, load_as_if};
 use anyhow::Result;
 
 use super::commands::{Commands, Mode};
+use super::doctor::surroundings;
 use super::{Environment, google, lock, own_variables, render_compose, server_program, snapshot};
 use crate::boot::{self, Given, Seeded};
 use crate::cli;
@@ -114,17 +115,14 @@ pub(super) fn run(
     let secrets = || commands.recorded("secrets ensure", commands.ensure_secrets());
     let certificates = |proof| {
         let rotated = commands.rotate_certificate(tls::RotateOptions {
-            ensure: needs_a_pair(deployment.settings),
+            ensure: tls::is_wanted(deployment.settings),
             proof,
             ..tls::RotateOptions::default()
         });
         commands.recorded("tls rotate", rotated)
     };
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    let surroundings = upgrade::Surroundings {
-        docker_host: environment.get("DOCKER_HOST"),
-        docker_home: upgrade::Home::of(environment.get("DOCKER_CONFIG"), environment.get("HOME")),
-    };
+    let surroundings = surroundings(environment);
     let program = server_program(environment);
     let render = || {
         let report = render_compose(environment, deployment, loaded, false);
@@ -172,12 +170,4 @@ pub(super) fn publish(environment: &Environment, report: &mut Report) {
         }
     };
     report.details.insert("published".into(), published.into());
-}
-
-/// Whether something is to be served from files of ours, also before a CA has answered.
-fn needs_a_pair(settings: &Settings) -> bool {
-    match settings.runtime {
-        agnes_config::Runtime::Compose => settings.stack.tls_mode == TlsMode::Files,
-        agnes_config::Runtime::Process => settings.server.tls_listen.is_some(),
-    }
 }

@@ -68,6 +68,12 @@ impl Commands<'_> {
         tls::rotate(self.deployment, options, memory.as_ref())
     }
 
+    /// `tls reload`.
+    pub(super) fn reload_certificate(self) -> Result<Report> {
+        let memory = self.memory("tls-rotate");
+        tls::reload(self.deployment, self.mode == Mode::Dry, memory.as_ref())
+    }
+
     /// `units install`.
     pub(super) fn install_units(self) -> Result<Report> {
         let Deployment { host, settings, .. } = self.deployment;

@@ -8,6 +8,7 @@ use agnes_config::{Loaded, Wanted};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::doctor::surroundings;
 use super::snapshot::finish_restore;
 use super::{Environment, RENDERED, last_record, record, render_compose, server_program};
 use crate::cli;
@@ -25,10 +26,7 @@ pub(super) fn run(
     deployment: Deployment<'_>,
     loaded: &Loaded,
 ) -> anyhow::Result<Report> {
-    let surroundings = upgrade::Surroundings {
-        docker_host: environment.get("DOCKER_HOST"),
-        docker_home: upgrade::Home::of(environment.get("DOCKER_CONFIG"), environment.get("HOME")),
-    };
+    let surroundings = surroundings(environment);
     let program = server_program(environment);
     let snapshots = snapshot::Surroundings {
         program: &program,

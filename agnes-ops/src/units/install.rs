@@ -86,12 +86,13 @@ fn converge(
         options,
         steps: Steps::begin(host.instant()),
         planned: Vec::new(),
+        failed: Vec::new(),
     };
-    let result = work.all(&actions, purpose, &masked);
-    for action in actions
-        .iter()
-        .filter(|_| result.is_ok() && !options.dry_run)
-    {
+    for (path, what) in observed.odd() {
+        work.failed.push(format!("/{path}: {what}"));
+    }
+    let done = work.all(&actions, purpose, &masked);
+    for action in done.iter().filter(|_| !options.dry_run) {
         match action {
             Action::Write { path, text } => {
                 remembered.insert(path.clone(), sha256(text.as_bytes()));
@@ -102,7 +103,6 @@ fn converge(
             Action::Keep { .. } | Action::Link { .. } => {}
         }
     }
-    result?;
     Ok(work.report(&actions, &masked, &remembered))
 }
 
@@ -115,8 +115,8 @@ fn sweep(host: &Host, root: Root<'_>, desired: &Desired) -> Result<()> {
     let directories: BTreeSet<PathBuf> = paths
         .filter_map(|path| root.path(path).parent().map(Path::to_owned))
         .collect();
-    for directory in directories {
-        host.sweep(&directory)
+    for directory in directories.iter().filter(|directory| directory.is_dir()) {
+        host.sweep(directory)
             .with_context(|| format!("{}: sweep", directory.display()))?;
     }
     Ok(())
@@ -131,19 +131,20 @@ pub(super) fn observe(host: &Host, root: Root<'_>, desired: &Desired) -> Result<
     }
     for link in &desired.links {
         let path = root.path(&link.path);
-        match host
-            .entry(&path)
-            .with_context(|| format!("{}: look at", path.display()))?
-        {
+        let entry = match host.entry(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Entry::Other,
+            entry => entry.with_context(|| format!("{}: look at", path.display()))?,
+        };
+        match entry {
             Entry::Absent => {}
             Entry::Link(target) => {
                 let target = target.display().to_string();
                 observed.links.insert(link.path.clone(), target);
             }
-            _ => anyhow::bail!(
-                "{}: is no link, which is what enables a unit; nothing was touched",
-                path.display()
-            ),
+            _ => {
+                let what = "is no link, which is what enables a unit".to_owned();
+                observed.odd_links.insert(link.path.clone(), what);
+            }
         }
     }
     Ok(observed)
@@ -171,10 +172,18 @@ struct Work<'a> {
     options: &'a Options<'a>,
     steps: Steps,
     planned: Vec<String>,
+    /// What could not be done, and does not keep the rest from being done.
+    failed: Vec<String>,
 }
 
 impl Work<'_> {
-    fn all(&mut self, actions: &[Action], purpose: Purpose, masked: &[&str]) -> Result<()> {
+    /// One thing that is in the way must not keep the other units from looking after the host. Returns the actions that were done.
+    fn all<'p>(
+        &mut self,
+        actions: &'p [Action],
+        purpose: Purpose,
+        masked: &[&str],
+    ) -> Vec<&'p Action> {
         let wanted = |unit: &&Unit| {
             purpose == Purpose::Install
                 && unit.is_wanted(self.settings)
@@ -182,29 +191,54 @@ impl Work<'_> {
         };
         let (wanted, unwanted): (Vec<&Unit>, Vec<&Unit>) =
             ALL.iter().partition(|unit| wanted(unit));
-        self.stop(&unwanted)?;
+        let stopped = self.stop(&unwanted);
+        self.note(stopped);
         if purpose == Purpose::Install {
-            self.programs()?;
+            let programs = self.programs();
+            self.note(programs);
         }
+        let mut done = Vec::new();
+        let mut not_kept = None;
         for action in actions {
-            self.action(action)?;
+            // what a person wrote and could not be kept is not written over
+            if matches!(action, Action::Write { path, .. } | Action::Remove { path } if not_kept == Some(path))
+            {
+                continue;
+            }
+            let acted = self.action(action);
+            match (self.note(acted), action) {
+                (true, _) => done.push(action),
+                (false, Action::Keep { path, .. }) => not_kept = Some(path),
+                (false, _) => {}
+            }
         }
         if purpose == Purpose::Install && self.settings.runtime == Runtime::Process {
-            self.server_user()?;
+            let made = self.server_user();
+            self.note(made);
         }
         if self.options.root.is_live() {
-            self.reload(actions, &wanted)?;
-            self.start(&wanted)?;
+            let reloaded = self.reload(actions, &wanted);
+            self.note(reloaded);
+            for unit in wanted.iter().filter(|unit| unit.is_timer()) {
+                let started = self.start(unit);
+                self.note(started);
+            }
         }
-        Ok(())
+        done
+    }
+
+    /// Whether it went well; what did not is told at the end.
+    fn note(&mut self, result: Result<()>) -> bool {
+        if let Err(why) = &result {
+            self.failed.push(format!("{why:#}"));
+        }
+        result.is_ok()
     }
 
     /// One thing to do; under `--dry-run` it is only named.
     fn step(&mut self, name: String, act: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
         if !self.options.dry_run {
-            act(self.host).with_context(|| {
-                format!("{name}: what was done before stays, and the next run goes on")
-            })?;
+            act(self.host).with_context(|| name.clone())?;
             self.steps.done(name.clone(), self.host.instant());
         }
         self.planned.push(name);
@@ -256,6 +290,9 @@ impl Work<'_> {
         match entry.with_context(|| format!("{}: look at", path.display()))? {
             Entry::Absent => {}
             // of a boot, or of an earlier install: an upgrade brings its own
+            Entry::Directory | Entry::Other => {
+                anyhow::bail!("{}: is no program: no unit of ours can run", path.display())
+            }
             Entry::Link(target)
                 if target != program
                     && (target.starts_with(dir)
@@ -352,20 +389,15 @@ impl Work<'_> {
         Ok(false)
     }
 
-    fn start(&mut self, units: &[&Unit]) -> Result<()> {
-        for unit in units.iter().filter(|unit| unit.is_timer()) {
-            if self.is_active(unit.name)? {
-                continue;
-            }
-            self.step(format!("start {}", unit.name), |host| {
-                told(systemd::act(host, "start", &[unit.name], ACT))
-            })?;
-            if !self.options.dry_run && !self.is_active(unit.name)? {
-                anyhow::bail!(
-                    "{} was started and is not active; the other units are as they should be",
-                    unit.name
-                );
-            }
+    fn start(&mut self, unit: &Unit) -> Result<()> {
+        if self.is_active(unit.name)? {
+            return Ok(());
+        }
+        self.step(format!("start {}", unit.name), |host| {
+            told(systemd::act(host, "start", &[unit.name], ACT))
+        })?;
+        if !self.options.dry_run && !self.is_active(unit.name)? {
+            anyhow::bail!("{} was started and is not active", unit.name);
         }
         Ok(())
     }
@@ -417,6 +449,14 @@ impl Work<'_> {
             self.steps.into_vec()
         };
         report.memory = Some(json!({ "files": remembered }));
+        if !self.failed.is_empty() {
+            let message = format!("{}; all else is done", self.failed.join("; "));
+            report.exit = Exit::Failed;
+            report.refusal = Some(
+                Refusal::new("unit-in-the-way", message)
+                    .hint("look at what is named, take it away, and run it again"),
+            );
+        }
         report
     }
 }

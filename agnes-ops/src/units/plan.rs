@@ -101,6 +101,22 @@ pub struct Observed {
     pub files: BTreeMap<String, Found>,
     /// The links that are there, with what they say.
     pub links: BTreeMap<String, String>,
+    /// What stands in a link's place and is none.
+    pub odd_links: BTreeMap<String, String>,
+}
+
+impl Observed {
+    /// What stands in the place of ours and is neither a unit nor a link: `path: what it is`.
+    pub fn odd(&self) -> Vec<(&str, &str)> {
+        let files = self.files.iter().filter_map(|(path, found)| match found {
+            Found::Odd(what) => Some((path.as_str(), what.as_str())),
+            _ => None,
+        });
+        let links = self.odd_links.iter();
+        files
+            .chain(links.map(|(path, what)| (path.as_str(), what.as_str())))
+            .collect()
+    }
 }
 
 /// One effect.
@@ -168,7 +184,8 @@ pub fn plan(
     for link in desired.links.iter().filter(|link| link.wanted) {
         let masked = observed.files.get(&format!("{UNITS}/{}", link.unit)) == Some(&Found::Masked);
         let target = format!("/{UNITS}/{}", link.unit);
-        if !masked && enabled(link) != Some(&target) {
+        let odd = observed.odd_links.contains_key(&link.path);
+        if !masked && !odd && enabled(link) != Some(&target) {
             let (path, unit) = (link.path.clone(), link.unit);
             actions.push(Action::Link { path, unit });
         }
@@ -184,8 +201,8 @@ fn file_actions(
 ) {
     let path = file.path.clone();
     let there = match observed.files.get(&path) {
-        // a person wants it never to run
-        Some(Found::Masked) => return,
+        // a person wants it never to run, or has something else there
+        Some(Found::Masked | Found::Odd(_)) => return,
         Some(Found::File(bytes) | Found::Open(bytes)) => Some(bytes),
         Some(Found::Absent) | None => None,
     };

@@ -60,7 +60,11 @@ fn known_as_bad(
     Ok(report.detail("ledger", json!(ledger.bad)))
 }
 
-fn drift(
+/// What is not as it was applied; nothing where nothing was.
+///
+/// # Errors
+/// When something cannot be looked at.
+pub fn drift(
     deployment: Deployment<'_>,
     surroundings: &Surroundings<'_>,
     lookup: Lookup<'_>,

@@ -67,6 +67,17 @@ pub fn look(
     })
 }
 
+/// Which digest is wanted, as the registry says.
+///
+/// # Errors
+/// As [`look`].
+pub fn wanted_now(
+    deployment: Deployment<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Result<Digest, Failure>> {
+    Ok(look(deployment, surroundings, None)?.wanted)
+}
+
 /// The digests that a container runs: those by which its repository (or `repository`) knows its image, and the one that it was
 /// told. The engine forgets the first when the last tag goes; a container that was put back by a tag of ours is told the second.
 ///

@@ -58,7 +58,7 @@ variable "instance" {
     error_message = "tls_acme_email goes with tls_mode = \"acme\", and with nothing else."
   }
   validation {
-    condition     = var.instance.tls_acme_email == null || can(regex("^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+$", var.instance.tls_acme_email))
+    condition     = var.instance.tls_acme_email == null || can(regex("^[A-Za-z0-9_%+-]+([.][A-Za-z0-9_%+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$", var.instance.tls_acme_email))
     error_message = "tls_acme_email is an address such as you@example.com."
   }
   validation {
@@ -68,7 +68,7 @@ variable "instance" {
     error_message = "domain and domain_aliases are DNS names such as agnes.example.com."
   }
   validation {
-    condition     = var.instance.image == null || can(regex("^([A-Za-z0-9.-]+(:[0-9]{1,5})?/)?[a-z0-9]([a-z0-9._-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$", var.instance.image))
+    condition     = var.instance.image == null || can(regex("^(([A-Za-z0-9-]+([.][A-Za-z0-9-]+)+(:[0-9]{1,5})?|[A-Za-z0-9-]+:[0-9]{1,5}|localhost)/)?[a-z0-9]([a-z0-9._-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$", var.instance.image))
     error_message = "image is an image's name such as registry.example.com/team/agnes, without a tag or a digest: those are image_tag and image_digest."
   }
   validation {
@@ -92,15 +92,31 @@ variable "instance" {
     error_message = "overlays prod and dev exclude each other."
   }
   validation {
-    condition     = var.instance.tls_csr_subject == null || can(regex("^(/(C|ST|L|O|OU|CN|emailAddress|serialNumber)=([^/\\\\]|\\\\[/\\\\])+)+$", var.instance.tls_csr_subject))
+    condition     = var.instance.tls_csr_subject == null || can(regex("^(/(C=[A-Z]{2}|(ST|L)=([^/\\\\]|\\\\[/\\\\]){1,128}|(O|OU|CN|serialNumber)=([^/\\\\]|\\\\[/\\\\]){1,64}|emailAddress=[^/\\\\]{1,255}))+$", var.instance.tls_csr_subject))
     error_message = "tls_csr_subject is a distinguished name in slashes such as /C=US/O=Your Org/CN=agnes.example.com."
   }
   validation {
-    condition     = alltrue([for url in [var.instance.tls_fullchain_url, var.instance.tls_privkey_url] : url == null || can(regex("^(https://[^/?#@[:space:]]+([/?][^#[:space:]]*)?|sm://[^?#[:space:]]+|gs://[^/[:space:]]+/.+|file:///.+)$", url))])
+    condition     = alltrue([for name in ["C", "CN", "emailAddress", "serialNumber"] : length(regexall("(^|[^\\\\])/${name}=", coalesce(var.instance.tls_csr_subject, "-"))) <= 1])
+    error_message = "tls_csr_subject has C, CN, emailAddress and serialNumber at most once."
+  }
+  validation {
+    condition     = length(var.instance.domain) <= 64 || var.instance.tls_csr_subject != null
+    error_message = "domain is longer than the 64 characters of a common name: give tls_csr_subject."
+  }
+  validation {
+    condition     = !can(regex("[0-9]-", coalesce(var.instance.upgrade_window, "-"))) || distinct(regexall("[0-9]{2}:[0-9]{2}", coalesce(var.instance.upgrade_window, "-"))) == regexall("[0-9]{2}:[0-9]{2}", coalesce(var.instance.upgrade_window, "-"))
+    error_message = "upgrade_window is never open: it ends when it begins."
+  }
+  validation {
+    condition     = !can(regex("^(gs|file)://.*(//|/[.]{1,2}(/|$))", coalesce(var.instance.snapshot_push_to, "-")))
+    error_message = "snapshot_push_to has an empty part, or one of dots."
+  }
+  validation {
+    condition     = alltrue([for url in [var.instance.tls_fullchain_url, var.instance.tls_privkey_url] : url == null || can(regex("^(https://[^/?#@[:space:]]+([/?][^#[:space:]]*)?|sm://(([a-z][a-z0-9-]{4,28}[a-z0-9]/)?[A-Za-z0-9_-]{1,255}|projects/[a-z0-9-]{1,30}/secrets/[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]{1,63})?)|gs://[a-z0-9._-]{3,222}/[^?#[:space:]]+(#[0-9]+)?|file:///.+)$", url))])
     error_message = "tls_fullchain_url and tls_privkey_url are https://…, sm://…, gs://bucket/object or file:///path, without a user or a password."
   }
   validation {
-    condition     = var.instance.seed_admin_email == null || can(regex("^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]*[A-Za-z0-9]$", var.instance.seed_admin_email))
+    condition     = var.instance.seed_admin_email == null || can(regex("^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+([.][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$", var.instance.seed_admin_email))
     error_message = "seed_admin_email is an address such as you@example.com."
   }
   validation {
@@ -132,11 +148,19 @@ variable "instance" {
     error_message = "The keys of env are names of variables: letters, digits and underscores."
   }
   validation {
-    condition     = alltrue([for secret in var.instance.secrets : can(regex("^sm://(([a-z0-9.-]+:)?[a-z0-9-]{6,30}/|projects/([a-z0-9.-]+:)?[a-z0-9-]{6,30}/secrets/)?[A-Za-z0-9_-]{1,255}(/versions/[A-Za-z0-9_-]{1,63})?$", secret.source))])
+    condition     = alltrue([for secret in var.instance.secrets : can(regex("^sm://(([a-z][a-z0-9-]{4,28}[a-z0-9]/)?[A-Za-z0-9_-]{1,255}|projects/([a-z][a-z0-9-]{4,28}[a-z0-9]|[0-9]{1,20})/secrets/[A-Za-z0-9_-]{1,255}(/versions/([1-9][0-9]*|[A-Za-z][A-Za-z0-9_-]{0,62}))?)$", secret.source))])
     error_message = "A secret's source is sm://…: a value would stand in the state and in the machine's metadata."
   }
   validation {
-    condition     = length(setintersection(keys(var.instance.env), ["JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "SESSION_SECRET", "SESSION_SECRET_PREVIOUS", "SCHEDULER_API_TOKEN", "SCHEDULER_API_TOKEN_PREVIOUS", "AGNES_BOOTSTRAP_TOKEN"])) == 0
-    error_message = "env holds no secrets: they are made on the host, or named in secrets."
+    condition     = length([for key in setintersection(keys(var.instance.env), ["JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "SESSION_SECRET", "SESSION_SECRET_PREVIOUS", "SCHEDULER_API_TOKEN", "SCHEDULER_API_TOKEN_PREVIOUS", "AGNES_BOOTSTRAP_TOKEN"]) : key if !startswith(var.instance.env[key], "sm://")]) == 0
+    error_message = "env holds no secrets: they are made on the host, or named in secrets, or here as sm://…."
+  }
+  validation {
+    condition     = alltrue([for value in values(var.instance.env) : !can(regex("^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*:[^/?#]*@", value)) && !can(regex("^https://[^/?#]*@", value))])
+    error_message = "env holds no URL with a user or a password: it would stand in the state and in the machine's metadata."
+  }
+  validation {
+    condition     = alltrue([for key in keys(var.instance.env) : !can(regex("^(JWT_SECRET_KEY|SESSION_SECRET|SCHEDULER_API_TOKEN|AGNES_BOOTSTRAP_TOKEN)(_PREVIOUS)?_FILE$", key))])
+    error_message = "env names no file of a secret: agnes-ops keeps those."
   }
 }

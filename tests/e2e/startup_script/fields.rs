@@ -51,7 +51,17 @@ fn what_terraform_lets_through_a_boot_takes() {
             "secrets",
             json!({"DATA_SOURCE_TOKEN": {"source": "sm://project-1/s"}, "jwt": {"source": "sm://projects/project-1/secrets/j"}}),
         ),
-        ("env", json!({"FOREIGN_KEY": "x", "lower": "y"})),
+        (
+            "env",
+            json!({"FOREIGN_KEY": "x", "lower": "y", "JWT_SECRET_KEY": "sm://project-1/jwt"}),
+        ),
+        ("image", json!("localhost:5000/agnes")),
+        ("image", json!("team/agnes")),
+        ("tls_fullchain_url", json!("gs://bucket-1/chain.pem#123")),
+        (
+            "secrets",
+            json!({"FOO": {"source": "sm://projects/project-1/secrets/x/versions/5"}}),
+        ),
     ];
     let instances: Map<String, Value> = fields
         .iter()
@@ -113,6 +123,26 @@ fn b09_what_a_boot_would_refuse_terraform_refuses_first() {
         ("secrets", json!({"jwt": {"source": "sm://"}})),
         ("env", json!({"NOT A KEY": "x"})),
         ("data_device", json!("sdb")),
+        (
+            "secrets",
+            json!({"FOO": {"source": "sm://project-1/x/versions/5"}}),
+        ),
+        (
+            "env",
+            json!({"HTTPS_PROXY": "http://u:p@proxy.example.com:1"}),
+        ),
+        ("env", json!({"JWT_SECRET_KEY_FILE": "/etc/jwt"})),
+        ("tls_csr_subject", json!("/C=us")),
+        ("tls_csr_subject", json!("/CN=a/CN=b")),
+        ("upgrade_window", json!("02:00-02:00")),
+        ("image", json!("UPPER/x")),
+        ("tls_fullchain_url", json!("sm://p/x")),
+        ("tls_fullchain_url", json!("gs://bucket/o?x")),
+        ("seed_admin_email", json!("a..b@example.com")),
+        ("seed_admin_email", json!("a@-b.example.com")),
+        ("snapshot_push_to", json!("gs://bucket/../x")),
+        ("snapshot_push_to", json!("gs://bucket/p//q")),
+        ("snapshot_push_to", json!("file:///x/../y")),
     ];
     let module = checkout::root()
         .unwrap()

@@ -11,8 +11,11 @@ use agnes_config::{FileOwner, Overlay, Runtime, Settings};
 use anyhow::{Context as _, Result};
 
 use crate::host::Host;
+use crate::units;
 
 const ROOT: FileOwner = FileOwner { uid: 0, gid: 0 };
+/// Whom the image's server runs as.
+pub const IMAGE_USER: FileOwner = FileOwner { uid: 999, gid: 999 };
 
 /// One directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,42 @@ pub struct Directory {
     pub mode: u32,
     /// Whether it has to be on the data disk, where one is declared.
     pub on_data_disk: bool,
+}
+
+impl Directory {
+    fn said(&self) -> String {
+        let Self {
+            path, owner, mode, ..
+        } = self;
+        format!("{} {}:{} {mode:04o}", path.display(), owner.uid, owner.gid)
+    }
+}
+
+/// Whom the server runs as; `None`: without Docker, and the system has no user for it.
+///
+/// # Errors
+/// When the system cannot be asked.
+pub fn server(host: &Host, settings: &Settings) -> Result<Option<FileOwner>> {
+    match (settings.server_owner, settings.runtime) {
+        // with credentials the secrets are root's, and the rest is still the server's own
+        (_, Runtime::Process) => units::server_user(host),
+        (owner, Runtime::Compose) => Ok(Some(owner.unwrap_or(IMAGE_USER))),
+    }
+}
+
+/// The list as it should be here: whose the data is, where nobody says whom the server runs as, is not asked.
+///
+/// # Errors
+/// When the host cannot be looked at.
+pub fn wanted(host: &Host, settings: &Settings) -> Result<Vec<Directory>> {
+    let server = match server(host, settings)? {
+        Some(owner) => Some(owner),
+        None => host
+            .owner_and_mode(&settings.data_dir)
+            .with_context(|| settings.data_dir.display().to_string())?
+            .map(|(owner, _)| owner),
+    };
+    Ok(manifest(settings, server.unwrap_or(IMAGE_USER)))
 }
 
 /// The list; `server` is whom the server runs as.
@@ -54,6 +93,23 @@ pub fn manifest(settings: &Settings, server: FileOwner) -> Vec<Directory> {
     list
 }
 
+/// What would be changed.
+///
+/// # Errors
+/// When one cannot be looked at.
+pub fn wrong(host: &Host, list: &[Directory]) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for one in list {
+        let seen = host
+            .owner_and_mode(&one.path)
+            .with_context(|| one.path.display().to_string())?;
+        if seen != Some((one.owner, one.mode)) {
+            wrong.push(one.said());
+        }
+    }
+    Ok(wrong)
+}
+
 /// Makes them so; what was changed.
 ///
 /// # Errors
@@ -71,13 +127,7 @@ pub fn converge(host: &Host, settings: &Settings, list: &[Directory]) -> Result<
             .make_dir_as(path, directory.mode, owner)
             .with_context(named)?
         {
-            changed.push(format!(
-                "{} {}:{} {:04o}",
-                path.display(),
-                directory.owner.uid,
-                directory.owner.gid,
-                directory.mode
-            ));
+            changed.push(directory.said());
         }
         if let (true, Some(device)) = (directory.on_data_disk, &settings.machine.data_device) {
             let is_on = host.is_on(path, device).with_context(named)?;

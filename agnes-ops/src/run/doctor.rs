@@ -1,0 +1,125 @@
+//! `doctor`: what it looks at, and the commands that it may mend with.
+//!
+//! Always true: without `--fix` nothing is changed, and no lock is taken but for the copy of a snapshot.
+//!
+//! Does not: know the checks.
+
+use agnes_config::Loaded;
+use anyhow::Result;
+
+use super::commands::{Commands, Mode};
+use super::{Environment, server_program, settings};
+use crate::cli;
+use crate::deployment::Deployment;
+use crate::directories;
+use crate::doctor::{self, Depth, Diagnosis, Hands, Patient, PatientOptions};
+use crate::host::Host;
+use crate::outcome::{Outcome, Report};
+use crate::{tls, upgrade};
+
+/// Also where the settings are wrong, which is what is found then.
+pub(super) fn run(
+    args: &cli::Doctor,
+    environment: &Environment,
+    host: &Host,
+    loaded: &Loaded,
+    deployment: Option<Deployment<'_>>,
+) -> Report {
+    let surroundings = surroundings(environment);
+    let program = server_program(environment);
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let options = PatientOptions {
+        host,
+        loaded,
+        deployment,
+        surroundings: &surroundings,
+        lookup: &lookup,
+        program: &program,
+    };
+    let patient = Patient::new(options);
+    let Some(deployment) = deployment.filter(|_| args.fix) else {
+        return doctor::doctor(&patient, &args.ids, None);
+    };
+    let again = || {
+        let loaded = settings(&deployment.settings.dir, environment);
+        let deployment = loaded.settings.as_ref().map(|settings| Deployment {
+            settings,
+            ..deployment
+        });
+        let patient = Patient::new(PatientOptions {
+            loaded: &loaded,
+            deployment,
+            ..options
+        });
+        doctor::examine(&patient, Depth::Deep, &args.ids)
+    };
+    let commands = Commands {
+        environment,
+        deployment,
+        mode: Mode::Real,
+        root: None,
+    };
+    with_hands(commands, &again, |hands| {
+        doctor::doctor(&patient, &args.ids, Some(hands))
+    })
+}
+
+/// The commands that mend, as they run by themselves.
+fn with_hands(
+    commands: Commands<'_>,
+    again: &dyn Fn() -> Diagnosis,
+    run: impl FnOnce(&Hands<'_>) -> Report,
+) -> Report {
+    let deployment = commands.deployment;
+    let secrets = || commands.recorded("secrets ensure", commands.ensure_secrets());
+    let certificates = || {
+        let rotated = commands.rotate_certificate(tls::RotateOptions {
+            ensure: tls::is_wanted(deployment.settings),
+            ..tls::RotateOptions::default()
+        });
+        commands.recorded("tls rotate", rotated)
+    };
+    let reload = || commands.recorded("tls reload", commands.reload_certificate());
+    let units = || commands.recorded("units install", commands.install_units());
+    let directories = || directories_right(deployment);
+    let key_mode = || key_mode_right(deployment);
+    run(&Hands {
+        secrets: &secrets,
+        certificates: &certificates,
+        reload: &reload,
+        units: &units,
+        directories: &directories,
+        key_mode: &key_mode,
+        again,
+    })
+}
+
+/// What an upgrade needs besides the deployment.
+pub(super) fn surroundings(environment: &Environment) -> upgrade::Surroundings<'_> {
+    upgrade::Surroundings {
+        docker_host: environment.get("DOCKER_HOST"),
+        docker_home: upgrade::Home::of(environment.get("DOCKER_CONFIG"), environment.get("HOME")),
+    }
+}
+
+fn directories_right(deployment: Deployment<'_>) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    let list = directories::wanted(host, settings)?;
+    let changed = directories::converge(host, settings, &list)?;
+    Ok(changed_or_not(changed.join("; ")))
+}
+
+fn key_mode_right(deployment: Deployment<'_>) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
+    let key = settings.state_dir.join("certs/privkey.pem");
+    let changed = host.set_mode(&key, 0o600)?;
+    let said = format!("{} 0600", key.display());
+    Ok(changed_or_not(if changed { said } else { String::new() }))
+}
+
+fn changed_or_not(said: String) -> Report {
+    match said.is_empty() {
+        true => Report::ok(Outcome::Unchanged, "nothing to do"),
+        false => Report::ok(Outcome::Changed, said),
+    }
+}
