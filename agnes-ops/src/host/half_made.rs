@@ -36,12 +36,19 @@ pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
 /// A new file under `half`, this process's until it is closed.
 pub(super) fn file(half: &Path, mode: u32) -> io::Result<File> {
     loop {
-        let file = anew(half, || {
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true).mode(mode).open(half)
-        })?;
+        let mut options = OpenOptions::new();
+        let file = match options.write(true).create_new(true).mode(mode).open(half) {
+            Ok(file) => file,
+            // of an earlier process that had our pid; or a sweep has it, and is about to remove it
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_nobody_s(half)?;
+                std::thread::yield_now();
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         match file.try_lock() {
-            Ok(()) if file.metadata()?.nlink() > 0 => return Ok(file),
+            Ok(()) if is_at(half, &file)? => return Ok(file),
             // a sweep came between
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
@@ -49,17 +56,48 @@ pub(super) fn file(half: &Path, mode: u32) -> io::Result<File> {
     }
 }
 
-/// A new link under `half`.
-pub(super) fn link(half: &Path, target: &Path) -> io::Result<()> {
-    anew(half, || std::os::unix::fs::symlink(target, half))
+/// Whether this file is the one of that name.
+fn is_at(path: &Path, file: &File) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// In place of a leftover of an earlier process that had our pid.
-fn anew<T>(half: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    match make() {
+/// Removes a half-made file that has no maker any more. A name is only taken from a file by whoever has its lock: so what is removed is the
+/// file that was looked at, and never one that was made in its place meanwhile.
+fn remove_nobody_s(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => {}
+        // a link is nobody's: only runs that hold the deployment's lock make them
+        Ok(_) => return gone(fs::remove_file(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) if is_at(path, &file)? => gone(fs::remove_file(path)),
+        Ok(()) | Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// A new link under `half`, in place of a leftover of an earlier process that had our pid.
+pub(super) fn link(half: &Path, target: &Path) -> io::Result<()> {
+    match std::os::unix::fs::symlink(target, half) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             gone(fs::remove_file(half))?;
-            make()
+            std::os::unix::fs::symlink(target, half)
         }
         made => made,
     }
@@ -86,26 +124,7 @@ impl Host {
             if !is_one(&entry.file_name().to_string_lossy()) {
                 continue;
             }
-            let path = entry.path();
-            if !entry.file_type()?.is_file() {
-                gone(fs::remove_file(&path))?;
-                continue;
-            }
-            let opened = OpenOptions::new()
-                .read(true)
-                .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-                .open(&path);
-            let file = match opened {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            match file.try_lock() {
-                // while it is ours, so that whoever made it sees that it is gone
-                Ok(()) => gone(fs::remove_file(&path))?,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+            remove_nobody_s(&entry.path())?;
         }
         Ok(())
     }
