@@ -59,6 +59,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`[store]`", "store"),
     ("`[[jobs]]`", "jobs"),
     ("`[host]`", "host"),
+    ("`[alerts]`", "alerts"),
     ("`[snapshot]`", "snapshot"),
     ("`[upgrade]`", "upgrade"),
     ("`[secrets.NAME]`", "provisions"),

@@ -5,12 +5,14 @@
 //!
 //! Does not: parse values (that is `values`), know where one came from (that is `load`).
 
+mod alerts;
 mod host;
 mod kind;
 mod server;
 mod snapshot;
 mod upgrade;
 
+pub use alerts::*;
 pub use host::*;
 pub use kind::Kind;
 pub use server::*;
@@ -338,6 +340,10 @@ pub static KEYS: &[&Key] = &[
     &SNAPSHOT_KEEP_DAYS,
     &SNAPSHOT_PUSH_TO,
     &SNAPSHOT_AGE_RECIPIENT,
+    &ALERTS_REMIND_EVERY,
+    &ALERT_WEBHOOK_URL,
+    &ALERT_JSON_URL,
+    &HEARTBEAT_URL,
     &SERVER_OWNER,
     &SECRETS,
     &JWT_SECRET_KEY,

@@ -20,10 +20,10 @@ pub use load::{Invalid, Loaded, Problem, Source, Texts, Value, load, load_as_if,
 pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{
-    Audit, CaddyTarget, Consent, Domain, Fetch, FileOwner, Gate, Job, JobTarget, KeyType, Keys,
-    Limits, Machine, Method, MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay, Remote,
-    RestartTarget, Runtime, Secrets, ServedAddress, Server, Settings, Signal, Snapshot, Stack,
-    Store, Tls, TlsMode, Upgrade, UpgradeMode, Wanted,
+    Alerts, Audit, CaddyTarget, Consent, Domain, Fetch, FileOwner, Gate, Job, JobTarget, KeyType,
+    Keys, Limits, Machine, Method, MetricsListen, Overlay, ProcessTarget, Provision, ReloadWay,
+    Remote, RestartTarget, Runtime, Secrets, ServedAddress, Server, Settings, Signal, Snapshot,
+    Stack, Store, Tls, TlsMode, Upgrade, UpgradeMode, Wanted,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
 pub use values::duration;

@@ -20,6 +20,10 @@ mod stack;
 
 pub use stack::{Overlay, Stack, TlsMode};
 
+mod alerts;
+
+pub use alerts::Alerts;
+
 mod machine;
 
 pub use machine::{Consent, Machine};
@@ -55,6 +59,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Deadlines and caps of every fetch.
     pub fetch: Fetch,
+    /// Who is told what is wrong.
+    pub alerts: Alerts,
     /// The server's listeners and whom it trusts.
     pub server: Server,
     /// Keys and shared secrets.

@@ -3,13 +3,18 @@
 //! Always true: a finding that is seen again is the same file, with how often and since when; one that is gone says when it went;
 //! what cannot be kept on the data disk is kept in `/run/agnes`, so that a missing disk is told too.
 //!
-//! Does not: deliver: what is here waits for whoever does.
+//! Does not: find anything.
 
+mod delivery;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
+
+pub use delivery::{Delivery, deliver, heartbeat};
 
 use crate::host::Host;
 use crate::state_file;
@@ -20,14 +25,27 @@ const WITHOUT_DISK: &str = "/run/agnes/alerts";
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// What kind, stable: `unit.failed`, `units.missing`, `interrupted`.
+    /// The check's, as `doctor` has it.
     pub id: String,
     /// What it is about: a unit, a file; may be empty.
     pub object: String,
+    /// `critical` or `warning`.
+    pub severity: String,
     /// What was seen.
     pub evidence: String,
     /// What to do.
     pub next: String,
+    /// Where that is explained.
+    pub runbook: String,
+}
+
+/// That somebody took it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// Whether that it is over.
+    pub resolved: bool,
 }
 
 /// An alert as it is kept.
@@ -36,7 +54,7 @@ pub struct Kept {
     /// The finding as it was last seen.
     #[serde(flatten)]
     pub alert: Alert,
-    /// The deployment's directory.
+    /// `DOMAIN`, or the deployment's directory where the settings do not say.
     pub deployment: String,
     /// RFC 3339, UTC.
     pub first_at: String,
@@ -47,15 +65,28 @@ pub struct Kept {
     /// Since when it is not seen any more; absent: it is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<String>,
+    /// Who took it last, by receiver.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, Told>,
 }
 
 /// Where the alerts of one deployment are.
 #[derive(Debug)]
 pub struct Outbox<'a> {
-    /// The deployment's directory.
-    pub deployment: &'a Path,
+    /// What the deployment is called.
+    pub deployment: &'a str,
     /// `STATE_DIR`; `None`: the settings do not say.
     pub state_dir: Option<&'a Path>,
+}
+
+impl Outbox<'_> {
+    /// All places where findings are.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let own = self.state_dir.map(directory);
+        own.into_iter()
+            .chain([PathBuf::from(WITHOUT_DISK)])
+            .collect()
+    }
 }
 
 /// Keeps a finding.
@@ -82,13 +113,16 @@ fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -
     let now = now(host);
     let kept = Kept {
         alert: alert.clone(),
-        deployment: outbox.deployment.display().to_string(),
+        deployment: outbox.deployment.to_owned(),
         first_at: before
             .as_ref()
             .map_or_else(|| now.clone(), |kept| kept.first_at.clone()),
         last_at: now,
-        times: before.map_or(1, |kept| kept.times.saturating_add(1)),
+        times: before
+            .as_ref()
+            .map_or(1, |kept| kept.times.saturating_add(1)),
         resolved_at: None,
+        told: before.map(|kept| kept.told).unwrap_or_default(),
     };
     state_file::write(host, &path, &kept)?;
     Ok(kept)
@@ -100,18 +134,26 @@ fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -
 /// When that cannot be written.
 pub fn resolve(
     host: &Host,
-    state_dir: &Path,
+    outbox: &Outbox<'_>,
     seen: &[Alert],
     is_judged: impl Fn(&Alert) -> bool,
 ) -> Result<usize> {
-    let directory = directory(state_dir);
     let mut gone = 0;
-    for name in host.list(&directory)? {
-        let path = directory.join(name);
+    let mut paths = Vec::new();
+    for directory in outbox.directories() {
+        for name in host.list(&directory)? {
+            paths.push(directory.join(name));
+        }
+    }
+    for path in paths {
         let Ok(Some(mut kept)) = state_file::read::<Kept>(host, &path) else {
             continue;
         };
         let same = |alert: &Alert| alert.id == kept.alert.id && alert.object == kept.alert.object;
+        // another deployment's are in the same place while a disk is away
+        if kept.deployment != outbox.deployment {
+            continue;
+        }
         if kept.resolved_at.is_some() || !is_judged(&kept.alert) || seen.iter().any(same) {
             continue;
         }

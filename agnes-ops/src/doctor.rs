@@ -48,6 +48,16 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// One thing that is looked at.
 pub struct Check {
     /// Stable.

@@ -164,8 +164,10 @@ fn dispatch(
         }
         Command::Alert { unit } => {
             let settings = loaded.settings.as_ref();
+            let named = dir.display().to_string();
             let outbox = Outbox {
-                deployment: dir,
+                deployment: settings
+                    .map_or(named.as_str(), |settings| settings.tls.domain.as_str()),
                 state_dir: settings.map(|settings| settings.state_dir.as_path()),
             };
             Some(watch::alert(host, &outbox, unit))
@@ -322,8 +324,8 @@ fn command(
             adopt::run(environment, deployment, whose, Mode::of(*dry_run))
         }
         Command::Watch => {
-            let screen = status::status(deployment, last_rotation.as_ref())?;
-            watch::watch(host, settings, status::alerts(&screen))
+            let look = || doctor::quick(environment, deployment, loaded);
+            watch::watch(deployment, look)
         }
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {

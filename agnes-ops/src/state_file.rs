@@ -48,3 +48,14 @@ fn write_with_mode<T: Serialize>(host: &Host, path: &Path, kept: &T, mode: u32) 
     host.install(path, &serde_json::to_vec_pretty(kept)?, mode, None)?;
     Ok(())
 }
+
+/// A page of text, for everybody's eyes.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_text(host: &Host, path: &Path, text: &str) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        host.make_dir(directory)?;
+    }
+    Ok(host.install(path, text.as_bytes(), 0o644, None)?)
+}

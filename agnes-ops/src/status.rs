@@ -11,7 +11,6 @@ use agnes_config::{Runtime, Settings};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::alerts::Alert;
 use crate::deployment::Deployment;
 use crate::outcome::{Exit, Outcome, Report};
 use crate::tls::{self, Finding, Survey};
@@ -79,26 +78,6 @@ pub fn status(deployment: Deployment<'_>, last_rotation: Option<&Value>) -> Resu
         .insert("runtime".into(), json!(runtime(settings)));
     report.details.insert("service".into(), service.into());
     Ok(report)
-}
-
-/// What the screen found, as alerts.
-pub fn alerts(screen: &Report) -> Vec<Alert> {
-    let next = screen.details.get("next").and_then(Value::as_str);
-    let findings = screen.details.get("findings").and_then(Value::as_array);
-    let text = |finding: &Value, key: &str| {
-        let text = finding.get(key).and_then(Value::as_str);
-        text.unwrap_or_default().to_owned()
-    };
-    findings
-        .into_iter()
-        .flatten()
-        .map(|finding| Alert {
-            id: text(finding, "id"),
-            object: String::new(),
-            evidence: text(finding, "message"),
-            next: next.unwrap_or_default().to_owned(),
-        })
-        .collect()
 }
 
 fn source(settings: &Settings, last_rotation: Option<&Value>) -> String {

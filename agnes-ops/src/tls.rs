@@ -63,6 +63,14 @@ pub fn installed_leaf(deployment: Deployment<'_>) -> Option<String> {
     report::leaf_sha256(&store.observe(deployment.host).ok()?)
 }
 
+/// When the installed certificate ends, in seconds since 1970-01-01T00:00:00Z; `None`: there is none.
+pub fn end(deployment: Deployment<'_>) -> Option<i64> {
+    let Deployment { host, settings, .. } = deployment;
+    let store = Store::new(&settings.state_dir, settings.tls.file_owner);
+    let disk = store.observe(host).ok()?;
+    report::sound(&disk).map(|leaf| leaf.not_after.unix_timestamp())
+}
+
 /// `tls reload`: makes the served leaf the installed one, without rotating.
 ///
 /// # Errors

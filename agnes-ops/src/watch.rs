@@ -1,49 +1,73 @@
-//! `watch`, by a timer every minute, and `alert`, which a failed unit starts: what is wrong becomes an alert.
+//! `watch`, by a timer every minute, and `alert`, which a failed unit starts: what is wrong becomes an alert, and is told.
 //!
-//! Always true: neither takes the deployment's lock, so neither waits for a run that is at work; exit 0 means that every finding is kept.
+//! Always true: neither takes the deployment's lock, so neither waits for a run that is at work; exit 0 means that every finding was delivered or is
+//! kept for the next look; while an upgrade or a restore of ours is at work nothing is judged.
 //!
-//! Does not: look deep (quick looks alone), repair, or deliver.
+//! Does not: look deep (quick looks alone), or repair.
 
-use agnes_config::Settings;
+mod metrics;
+
 use anyhow::Result;
 use serde_json::json;
 
 use crate::alerts::{self, Alert, Outbox};
+use crate::deployment::Deployment;
+use crate::doctor::{Diagnosis, Finding};
 use crate::host::Host;
 use crate::outcome::{Outcome, Report};
-use crate::{systemd, units};
+use crate::{state_file, systemd};
 
-/// The kind that `alert` raises; it goes when the unit's last run is a good one.
-const UNIT_FAILED: &str = "unit.failed";
+/// What `alert` raises; it goes when the unit's last run is a good one.
+const UNIT_FAILED: &str = "units.failed";
+/// Runs during which parts of the deployment are away on purpose.
+const AT_WORK: [&str; 3] = ["upgrade", "snapshot restore", "boot"];
 
-/// Looks, and keeps what it finds; `seen` is what `status` found.
+/// Keeps what was found, tells it, and leaves metrics. `look` is a quick look at everything.
 ///
 /// # Errors
-/// When units cannot be looked at, or a finding cannot be kept.
-pub fn watch(host: &Host, settings: &Settings, seen: Vec<Alert>) -> Result<Report> {
-    let mut found = seen;
-    for finding in units::findings(host, settings)? {
-        let id = match finding.id {
-            "units.failed" => UNIT_FAILED,
-            other => other,
-        };
-        found.push(Alert {
-            id: id.to_owned(),
-            object: finding.unit,
-            evidence: finding.evidence,
-            next: finding.next,
-        });
-    }
+/// When a finding cannot be kept.
+pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Result<Report> {
+    let Deployment { host, settings, .. } = deployment;
     let outbox = Outbox {
-        deployment: &settings.dir,
+        deployment: settings.tls.domain.as_str(),
         state_dir: Some(&settings.state_dir),
     };
+    let holder = host.lock_holder(&settings.dir.join(".lock")).ok().flatten();
+    let is_quiet = |holder: &String| AT_WORK.iter().any(|name| holder.contains(name));
+    if let Some(holder) = holder.filter(is_quiet) {
+        // what waits from before is told all the same
+        let delivery = alerts::deliver(host, &settings.alerts, &outbox.directories());
+        return Ok(told(
+            format!("{holder} is at work: nothing is judged"),
+            &[],
+            0,
+            &delivery,
+        ));
+    }
+    let diagnosis = look();
+    let found: Vec<Alert> = diagnosis.findings.iter().map(as_alert).collect();
     for alert in &found {
         alerts::raise(host, &outbox, alert)?;
     }
-    // what only the alert unit knows of stays until it can be judged
-    let judged = |alert: &Alert| alert.id != UNIT_FAILED || systemd::is_running();
-    let gone = alerts::resolve(host, &settings.state_dir, &found, judged)?;
+    // what was not looked at is neither there nor gone
+    let is_judged = |alert: &Alert| {
+        let unchecked = |id: &str| diagnosis.unchecked.iter().any(|one| one.id == id);
+        !unchecked(&alert.id) && (alert.id != UNIT_FAILED || systemd::is_running())
+    };
+    let gone = alerts::resolve(host, &outbox, &found, is_judged)?;
+    let mut delivery = alerts::deliver(host, &settings.alerts, &outbox.directories());
+    if let Some(url) = &settings.alerts.heartbeat
+        && found.is_empty()
+        && delivery.waiting.is_empty()
+        && let Err(why) = alerts::heartbeat(url)
+    {
+        delivery.waiting.push(format!("heartbeat: {why}"));
+    }
+    let page = metrics::page(deployment, &found, delivery.waiting.len());
+    let file = settings.state_dir.join(metrics::FILE);
+    if let Err(why) = state_file::write_text(host, &file, &page) {
+        tracing::warn!("{}: {why:#}", file.display());
+    }
     let mut lines: Vec<String> = found
         .iter()
         .map(|alert| format!("{}: {} {}", alert.id, alert.object, alert.evidence))
@@ -51,12 +75,38 @@ pub fn watch(host: &Host, settings: &Settings, seen: Vec<Alert>) -> Result<Repor
     if lines.is_empty() {
         lines.push("nothing is wrong".to_owned());
     }
+    Ok(told(lines.join("\n"), &found, gone, &delivery))
+}
+
+fn told(text: String, found: &[Alert], gone: usize, delivery: &alerts::Delivery) -> Report {
+    let mut lines = vec![text];
     if gone > 0 {
         lines.push(format!("{gone} gone since the last look"));
     }
-    Ok(Report::ok(Outcome::Unchanged, lines.join("\n"))
+    for why in &delivery.waiting {
+        tracing::warn!("not told yet: {why}");
+        lines.push(format!("not told yet: {why}"));
+    }
+    Report::ok(Outcome::Unchanged, lines.join("\n"))
         .detail("findings", json!(found))
-        .detail("resolved", gone))
+        .detail("resolved", gone)
+        .detail("delivered", delivery.delivered)
+        .detail("waiting", json!(delivery.waiting))
+}
+
+/// A consequence is told too, with its cause: it may outlive it.
+fn as_alert(finding: &Finding) -> Alert {
+    let because = finding
+        .because
+        .map(|cause| format!(" (because of {cause})"));
+    Alert {
+        id: finding.id.to_owned(),
+        object: finding.object.clone(),
+        severity: finding.severity.as_str().to_owned(),
+        evidence: format!("{}{}", finding.evidence, because.unwrap_or_default()),
+        next: finding.next.clone(),
+        runbook: finding.runbook.clone(),
+    }
 }
 
 /// A unit failed, and systemd started us for it; settings that are broken may be the reason.
@@ -78,8 +128,10 @@ pub fn alert(host: &Host, outbox: &Outbox<'_>, unit: &str) -> Result<Report> {
     let alert = Alert {
         id: UNIT_FAILED.to_owned(),
         object: unit.to_owned(),
+        severity: "warning".to_owned(),
         evidence,
         next: format!("journalctl -u {unit}"),
+        runbook: "docs/operations.md#timers".to_owned(),
     };
     let kept = alerts::raise(host, outbox, &alert)?;
     tracing::error!("{unit}: {}", alert.evidence);

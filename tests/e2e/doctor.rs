@@ -62,7 +62,7 @@ impl Well {
     }
 
     /// Rewrites one line of `.env`.
-    fn env(&self, key: &str, value: &str) {
+    pub(crate) fn env(&self, key: &str, value: &str) {
         let path = self.deployment.dir().join(".env");
         let text = std::fs::read_to_string(&path).unwrap();
         let kept = text

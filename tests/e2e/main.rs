@@ -34,3 +34,4 @@ mod storm;
 mod units;
 mod up;
 mod upgrade;
+mod watch;

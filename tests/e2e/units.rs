@@ -372,7 +372,7 @@ fn w03_a_timer_fires_and_a_unit_that_fails_is_heard_of() {
     machine
         .run(&["systemctl", "start", "agnes-tls-rotate.service"])
         .exits(1);
-    let without_settings = "/run/agnes/alerts/unit.failed--agnes-tls-rotate.service.json";
+    let without_settings = "/run/agnes/alerts/units.failed--agnes-tls-rotate.service.json";
     until("the alert unit kept an alert", || {
         is_there(&machine, without_settings)
     });
@@ -382,7 +382,7 @@ fn w03_a_timer_fires_and_a_unit_that_fails_is_heard_of() {
 
     // with settings that are sound the watch finds it too, and sees it go
     machine.write("/srv/agnes/.env", &env).unwrap();
-    let kept = format!("{ALERTS}/unit.failed--agnes-tls-rotate.service.json");
+    let kept = format!("{ALERTS}/units.failed--agnes-tls-rotate.service.json");
     let kept = || -> Option<Value> { serde_json::from_str(&machine.read(&kept).ok()?).ok() };
     until("the watch kept it", || kept().is_some());
     machine

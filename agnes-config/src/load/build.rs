@@ -20,6 +20,7 @@ use crate::settings::{
 use crate::source_url::SourceUrl;
 use crate::values;
 
+mod alerts;
 mod jobs;
 mod secrets;
 mod server;
@@ -52,6 +53,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         store: builder.store(),
         jobs: builder.jobs(layers.jobs, &layers.credentials),
         stack: builder.stack(),
+        alerts: builder.alerts(),
         machine: builder.machine(&dir),
         upgrade: builder.upgrade(),
         snapshot: builder.snapshot(),

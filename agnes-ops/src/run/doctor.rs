@@ -64,6 +64,26 @@ pub(super) fn run(
     })
 }
 
+/// A quick look at everything.
+pub(super) fn quick(
+    environment: &Environment,
+    deployment: Deployment<'_>,
+    loaded: &Loaded,
+) -> Diagnosis {
+    let surroundings = surroundings(environment);
+    let program = server_program(environment);
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let patient = Patient::new(PatientOptions {
+        host: deployment.host,
+        loaded,
+        deployment: Some(deployment),
+        surroundings: &surroundings,
+        lookup: &lookup,
+        program: &program,
+    });
+    doctor::examine(&patient, Depth::Quick, &[])
+}
+
 /// The commands that mend, as they run by themselves.
 fn with_hands(
     commands: Commands<'_>,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::disk;
 use crate::host::Host;
-use crate::outcome::{Exit, Report};
+use crate::outcome::{Exit, Outcome, Report};
 use crate::units::Root;
 
 /// Where records are while the data disk is not there.
@@ -57,6 +57,21 @@ pub(super) fn record(
             .now()
             .format(&time::format_description::well_known::Rfc3339)
             .unwrap_or_default();
+        // since when nothing went well, or nothing happened, is known also of a run that failed
+        let last = last_record(host, settings, &slug);
+        let last = |key: &str| last.as_ref()?.get(key).cloned();
+        let went_well = matches!(report.exit, Exit::Ok | Exit::Drift);
+        let changed = report.outcome == Outcome::Changed;
+        for (key, is_now) in [("last_success_at", went_well), ("last_effect_at", changed)] {
+            let at = if is_now {
+                Some(now.clone().into())
+            } else {
+                last(key)
+            };
+            if let Some(at) = at {
+                fields.insert(key.into(), at);
+            }
+        }
         fields.insert("at".into(), now.into());
         // a run that failed early knows nothing; what the run before it knew still holds
         let kept = || last_record(host, settings, &slug)?.get("memory").cloned();

@@ -21,6 +21,8 @@ pub struct Health {
     pub newest_proven: Option<(String, Duration)>,
     /// Those that are not what they say.
     pub damaged: Vec<String>,
+    /// How long the last drill took; `None`: there was none.
+    pub rto_ms: Option<u64>,
     /// Since when the newest one that was pushed is elsewhere, its age: of all places the one that is furthest behind.
     pub pushed: Option<Duration>,
 }
@@ -33,6 +35,7 @@ pub fn health(deployment: Deployment<'_>) -> Result<Health> {
     let now = deployment.host.now();
     let ledger = Ledger::read(deployment.host, deployment.settings)?;
     let mut health = Health {
+        rto_ms: ledger.last_drill.as_ref().map(|drill| drill.rto_ms),
         pushed: ledger.pushed.values().map(|pushed| now - pushed.at).max(),
         ..Health::default()
     };

@@ -92,6 +92,15 @@ pub const ALL: &[Component] = &[
         "the base image",
     ),
     Component {
+        name: "promtool",
+        needed_for: "metrics, and the rules over them",
+        probe: Probe::Says(&["--version"], "promtool, version 2."),
+        origin: Origin::System {
+            package: "prometheus",
+            program: "promtool",
+        },
+    },
+    Component {
         name: "postgres",
         needed_for: "the database that the bench compares durable writes with",
         probe: Probe::Says(&["--version"], "(PostgreSQL) 15."),

@@ -58,7 +58,7 @@ impl Builder {
         self.take(&keys::SERVER_OWNER, values::owner).or(of_image)
     }
 
-    fn secret(&self, key: &'static Key) -> Option<Secret> {
+    pub(super) fn secret(&self, key: &'static Key) -> Option<Secret> {
         self.raws.get(key.name())?.secret.clone()
     }
 
