@@ -69,7 +69,7 @@ pub enum Command {
         dry_run: bool,
     },
     /// One screen: what runs, what is served, what to do next. Exit 0 or 10; asks no source.
-    Status,
+    Status(Status),
     /// Certificates.
     #[command(subcommand)]
     Tls(Tls),
@@ -423,6 +423,14 @@ pub struct Boot {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Show it again every 2 seconds, until interrupted; with --json a line for each.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// `doctor`

@@ -16,6 +16,7 @@ mod record;
 mod rendered;
 mod secrets;
 mod snapshot;
+mod status;
 mod units;
 mod upgrade;
 
@@ -39,7 +40,8 @@ use crate::deployment::Deployment;
 use crate::fetch::Fetcher;
 use crate::host::{Checkpoints, Host, Lock};
 use crate::outcome::{Exit, Refusal, Report, one_line};
-use crate::{config, disk, download, stack, status, tls, up, watch};
+use crate::status::Colour;
+use crate::{config, disk, download, stack, tls, up, watch};
 
 /// How often `secrets rotate --wait` looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -287,7 +289,8 @@ fn command(
             };
             let mut report = up::up(deployment, &program, &options)?;
             if !dry_run && report.refusal.is_none() {
-                let screen = status::status(deployment, last_rotation.as_ref())?;
+                let diagnosis = doctor::quick(environment, deployment, loaded);
+                let screen = crate::status::status(deployment, &diagnosis, Colour::Off)?;
                 report.text = screen.text;
                 report
                     .details
@@ -296,7 +299,9 @@ fn command(
             Ok(report)
         }
         Command::Down { dry_run } => up::down(host, settings, *dry_run),
-        Command::Status => status::status(deployment, last_rotation.as_ref()),
+        Command::Status(args) => {
+            self::status::run(args, cli.global.json, environment, deployment, loaded)
+        }
         Command::Secrets(verb) => self::secrets::run(verb, environment, deployment),
         Command::Snapshot(verb) => snapshot::run(verb, environment, deployment),
         Command::Upgrade(args) => upgrade::run(args, environment, deployment, loaded),

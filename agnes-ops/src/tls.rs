@@ -22,7 +22,7 @@ mod source;
 use agnes_config::{Runtime, Settings, TlsMode};
 use anyhow::Result;
 
-pub use check::{Finding, Survey, check, survey};
+pub use check::{Survey, check, survey};
 pub use csr::{Options as CsrOptions, csr};
 pub use inspect::inspect;
 pub use key::PrivateKey;

@@ -22,6 +22,14 @@ use crate::host::{Entry, Host};
 
 /// Where an administrator's units are, below the root.
 pub const UNITS: &str = "etc/systemd/system";
+/// The timers, and the record of what each runs.
+pub const TIMERS: [(&str, &str); 5] = [
+    ("agnes-tls-rotate", "tls-rotate"),
+    ("agnes-secrets", "secrets-ensure"),
+    ("agnes-snapshot", "snapshot-create"),
+    ("agnes-upgrade", "upgrade"),
+    ("agnes-drill", "snapshot-drill"),
+];
 /// Where users of the system are declared.
 const SYSUSERS: &str = "etc/sysusers.d/agnes.conf";
 /// What the units run.

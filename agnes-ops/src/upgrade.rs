@@ -49,7 +49,7 @@ pub use apply::{Options, apply, finish_open};
 pub use check::{check, drift as drifted};
 pub use explain::explain;
 pub use history::history;
-pub use hold::{hold, unhold};
+pub use hold::{hold, next_tick, unhold};
 pub use ledger::forgive;
 pub use login::Home;
 pub use observe::wanted_now as wanted;

@@ -332,7 +332,7 @@ fn t04_a_key_that_is_nowhere_any_more_is_bridged_until_the_ca_answers() {
     );
     let status = deployment.ops(&["status"]).exits(10);
     assert!(
-        finding_ids(&status).contains(&"last-rotation-failed".to_owned()),
+        finding_ids(&status).contains(&"tls.failed".to_owned()),
         "{}",
         status.stdout
     );

@@ -30,6 +30,7 @@ mod small_disk;
 mod snapshot;
 mod stack;
 mod startup_script;
+mod status;
 mod storm;
 mod units;
 mod up;

@@ -106,6 +106,8 @@ fn the_main_job_from_request_to_tls_client() {
     assert_eq!(asked.as_deref(), Some("\"one\""));
     assert_eq!(process.deployment.certs_snapshot(), before);
     process.deployment.ops(&["tls", "check"]).exits(0);
+    // `.env` was written anew above, without what `up` had added
+    process.deployment.ops(&["secrets", "ensure"]).exits(0);
     let status = process.deployment.ops(&["status"]).exits(0);
     assert_eq!(status.detail("next"), "nothing");
 }

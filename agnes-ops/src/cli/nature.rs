@@ -26,7 +26,7 @@ impl Command {
         match self {
             Command::Up { .. } => "up",
             Command::Down { .. } => "down",
-            Command::Status => "status",
+            Command::Status(_) => "status",
             Command::Tls(Tls::Rotate { .. }) => "tls rotate",
             Command::Tls(Tls::Check) => "tls check",
             Command::Tls(Tls::Csr { .. }) => "tls csr",
@@ -86,7 +86,7 @@ impl Command {
             // a blank machine has none yet; a boot makes it
             Command::Boot(_) => false,
             Command::Units(_) => self.root().is_none(),
-            Command::Config(_) => named,
+            Command::Config(_) | Command::Status(_) => named,
             _ => true,
         }
     }

@@ -27,20 +27,21 @@ pub(super) fn answers(patient: &Patient<'_>) -> Seen {
             Seen::Unchecked("another run is at work".to_owned())
         }
         Err(NoAnswer::Nobody) => {
-            let next = match settings.runtime {
-                agnes_config::Runtime::Process => format!(
-                    "agnes-ops -C {dir} up; its log: {}",
-                    settings.state_dir.join("ops/agnesd.log").display()
-                ),
-                agnes_config::Runtime::Compose => {
-                    format!("docker compose --project-directory {dir} logs --tail 50 app")
+            let (evidence, next) = match settings.runtime {
+                agnes_config::Runtime::Process => {
+                    let log = settings.state_dir.join("ops/agnesd.log");
+                    let evidence = format!(
+                        "is not running, or does not answer its operator; its log is {}",
+                        log.display()
+                    );
+                    (evidence, format!("agnes-ops -C {dir} up"))
                 }
+                agnes_config::Runtime::Compose => (
+                    "is not running, or does not answer its operator".to_owned(),
+                    format!("docker compose --project-directory {dir} logs --tail 50 app"),
+                ),
             };
-            Seen::found(
-                "agnesd",
-                "is not running, or does not answer its operator",
-                next,
-            )
+            Seen::found("agnesd", evidence, next)
         }
         Err(why) => Seen::found(
             "agnesd",
@@ -268,6 +269,11 @@ fn with(patient: &Patient<'_>, judge: impl FnOnce(&Settings, &Value) -> Seen) ->
         Ok(state) => judge(settings, state),
         Err(_) => Seen::Unchecked("agnesd does not answer its operator".to_owned()),
     }
+}
+
+/// Whether a server of ours should run here.
+pub(super) fn is_expected(patient: &Patient<'_>) -> bool {
+    expected(patient).is_some()
 }
 
 /// The settings, where a server of ours should run: whoever looks after certificates alone has none.

@@ -13,14 +13,14 @@ use super::{Found, Patient, Seen};
 use crate::systemd;
 use crate::units;
 
-/// The timers, the record of what they run, and how old it may be: two turns and a bit.
-const EFFECTS: [(&str, &str, Duration); 5] = [
-    ("agnes-tls-rotate", "tls-rotate", Duration::hours(50)),
-    ("agnes-secrets", "secrets-ensure", Duration::hours(50)),
-    ("agnes-snapshot", "snapshot-create", Duration::hours(50)),
-    ("agnes-upgrade", "upgrade", Duration::hours(1)),
-    ("agnes-drill", "snapshot-drill", Duration::days(15)),
-];
+/// How old the record of what a timer runs may be: two turns and a bit.
+fn most(timer: &str) -> Duration {
+    match timer {
+        "agnes-upgrade" => Duration::hours(1),
+        "agnes-drill" => Duration::days(15),
+        _ => Duration::hours(50),
+    }
+}
 
 /// The findings of one id.
 pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
@@ -53,22 +53,26 @@ pub(super) fn effect(patient: &Patient<'_>) -> Seen {
     let host = patient.host();
     let now = host.now();
     let mut found = Vec::new();
-    for (name, slug, most) in EFFECTS {
+    for (name, slug) in units::TIMERS {
         let timer = format!("{name}.timer");
         let unit = units::Root::new(None).unit(&timer);
         // one that was installed a minute ago has had no turn yet
         let Ok(installed) = host.modified_secs(&unit) else {
             continue;
         };
-        let at = patient.record(settings, slug).and_then(|record| {
+        // a run that gave way was at work too
+        let slugs = [slug.to_owned(), format!("{slug}.deferred")];
+        let at = slugs.iter().filter_map(|slug| {
+            let record = patient.record(settings, slug)?;
             let at = record.get("at").and_then(Value::as_str)?;
             OffsetDateTime::parse(at, &Rfc3339).ok()
         });
+        let at = at.max();
         let since = at
             .map_or(installed, OffsetDateTime::unix_timestamp)
             .max(installed);
         let silent = Duration::seconds(now.unix_timestamp() - since);
-        if silent > most {
+        if silent > most(name) {
             let evidence = match at {
                 Some(at) => format!(
                     "its last effect was at {}",

@@ -5,6 +5,7 @@
 //!
 //! Does not: reload or repair.
 
+use agnes_config::Settings;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -37,8 +38,8 @@ pub struct Survey {
     pub details: Map<String, Value>,
     /// One line for people.
     pub sentence: String,
-    /// A bridge is installed: the CA has not answered yet.
-    pub bridge: bool,
+    /// What is waited for, although nothing is wrong: the CA's answer to the request.
+    pub waits: Option<String>,
     /// `None`: it could not be read.
     disk: Option<Disk>,
 }
@@ -57,7 +58,7 @@ pub fn survey(deployment: Deployment<'_>) -> Survey {
                 findings,
                 details: report::details(deployment, &store, &Disk::default(), None, now),
                 sentence: "what is installed cannot be read".into(),
-                bridge: false,
+                waits: None,
                 disk: None,
             };
         }
@@ -80,9 +81,26 @@ pub fn survey(deployment: Deployment<'_>) -> Survey {
     Survey {
         details: report::details(deployment, &store, &disk, convergence.as_ref(), now),
         sentence: report::sentence(&disk, convergence.as_ref(), &Sources::not_asked(), now),
-        bridge: leaf.is_some_and(super::certificate::Certificate::is_self_signed),
+        waits: leaf
+            .filter(|leaf| leaf.is_self_signed())
+            .map(|_| waits_for(settings, &store)),
         findings,
         disk: Some(disk),
+    }
+}
+
+/// A bridge is served: what is done until a CA has answered.
+fn waits_for(settings: &Settings, store: &Store) -> String {
+    match settings.tls.fullchain_url {
+        None => format!(
+            "submit {} to your CA, then set TLS_FULLCHAIN_URL in {}",
+            store.request_path().display(),
+            settings.dir.join(".env").display()
+        ),
+        Some(_) => {
+            "wait for the CA; agnes-ops tls rotate installs its certificate when it is published"
+                .to_owned()
+        }
     }
 }
 

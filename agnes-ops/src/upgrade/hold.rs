@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use agnes_config::Settings;
+use agnes_config::{Runtime, Settings, UpgradeMode};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -64,6 +64,41 @@ pub fn in_force(host: &Host, settings: &Settings) -> Result<Option<Hold>> {
     let hold = read(host, settings)?;
     let now = host.now();
     Ok(hold.filter(|hold| hold.until.is_none_or(|until| until > now)))
+}
+
+/// What the next tick will do, in words, without asking the registry.
+///
+/// # Errors
+/// As [`in_force`].
+pub fn next_tick(deployment: Deployment<'_>) -> Result<String> {
+    let Deployment { host, settings, .. } = deployment;
+    if settings.runtime == Runtime::Process {
+        return Ok("none: AGNES_RUNTIME is process".to_owned());
+    }
+    if settings.upgrade.mode == UpgradeMode::Off {
+        return Ok("none: upgrade.mode is off".to_owned());
+    }
+    if let Some(hold) = in_force(host, settings)? {
+        return Ok(hold.sentence());
+    }
+    let now = host.now().unix_timestamp();
+    let window = settings.upgrade.window.as_ref();
+    let closed = window.filter(|window| !window.is_open(now, &settings.upgrade.zone));
+    let opens = closed.and_then(|window| window.next_open(now, &settings.upgrade.zone));
+    let opens = opens.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+    Ok(match (settings.upgrade.mode, closed, opens) {
+        (UpgradeMode::Manual, ..) => {
+            "puts drift right; upgrades are a person's (upgrade.mode)".to_owned()
+        }
+        (_, Some(_), Some(at)) => format!(
+            "puts drift right; upgrades from {} on (upgrade.window)",
+            stamp(at)
+        ),
+        (_, Some(_), None) => {
+            "puts drift right; upgrade.window does not open within a week".to_owned()
+        }
+        (_, None, _) => "asks the registry, and upgrades when something new is there".to_owned(),
+    })
 }
 
 fn read(host: &Host, settings: &Settings) -> Result<Option<Hold>> {

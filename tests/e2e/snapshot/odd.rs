@@ -192,7 +192,7 @@ fn status_names_what_was_cut_off_and_a_hold_that_nobody_owns() {
     std::fs::create_dir_all(&journal).unwrap();
     std::fs::write(journal.join("restore.json"), "{}").unwrap();
     let found = host.deployment.ops(&["status"]).exits(10);
-    assert_eq!(found.detail("findings")[0]["id"], "restore-open");
+    assert_eq!(found.detail("findings")[0]["id"], "restore.open");
     assert!(
         found
             .detail("next")
@@ -212,5 +212,5 @@ fn status_names_what_was_cut_off_and_a_hold_that_nobody_owns() {
 
     host.hold();
     let found = host.deployment.ops(&["status"]).exits(10);
-    assert_eq!(found.detail("findings")[0]["id"], "hold-without-journal");
+    assert_eq!(found.detail("findings")[0]["id"], "server.held");
 }

@@ -12,7 +12,6 @@ fn u09_killed_at_any_checkpoint_the_next_tick_leaves_one_healthy_version() {
         return;
     };
     host.upgrade(&[]).exits(0);
-    let token = host.sign_in();
     let deployment = &host.stack.deployment;
     let mut serving = host.publish("LABEL version=counted");
     let count = crash::checkpoints(deployment, &["upgrade"]);
@@ -26,6 +25,8 @@ fn u09_killed_at_any_checkpoint_the_next_tick_leaves_one_healthy_version() {
         .filter(|(at, _)| soak || at % 4 == 0);
     for (_, number) in sample {
         let name = format!("before_{number}");
+        // all of them take longer than an access token lives
+        let token = host.sign_in();
         host.writes(&token, &name);
         let next = host.publish(&format!("LABEL version=killed-{number}"));
         crash::killed_at(deployment, &["upgrade"], number);

@@ -162,7 +162,7 @@ fn u09_two_ticks_at_once_are_one_upgrade_and_a_stopped_server_stays_stopped() {
         assert_eq!(host.stack.app("{{.State.Running}}"), "false");
     }
     let status = host.stack.deployment.ops(&["status"]).exits(10);
-    let down = |finding: &Value| finding["id"] == "service-down";
+    let down = |finding: &Value| finding["id"] == "stack.down";
     let findings = status.detail("findings").as_array().unwrap();
     assert!(findings.iter().any(down), "{}", status.stdout);
     command::capture(&mut host.stack.docker.command(["start", &app])).unwrap();
