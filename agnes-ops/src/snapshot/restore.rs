@@ -13,6 +13,7 @@ mod steps;
 mod transaction;
 
 use std::path::Path;
+use std::time::Duration;
 
 use agnes_config::Settings;
 use anyhow::Result;
@@ -137,7 +138,7 @@ pub fn restore(
     };
     let wanted = wanted.with_secrets(secrets);
     let transaction = Transaction {
-        id: named(host.now(), &Reason::of("before-restore")),
+        id: free_name(deployment),
         phase: Phase::Preparing,
         snapshot: manifest.id.clone(),
         ran,
@@ -153,6 +154,21 @@ pub fn restore(
         report.text = format!("{told}\n{}", report.text);
     }
     Ok(with_loss(report, &manifest, &loss))
+}
+
+/// A name that nothing has yet, for what is replaced: two restores of one second must not take each other's.
+fn free_name(deployment: Deployment<'_>) -> String {
+    let Deployment { host, settings, .. } = deployment;
+    loop {
+        let id = named(host.now(), &Reason::of("before-restore"));
+        let kept = directory(settings).join(&id);
+        let aside = settings.state_dir.join("ops/replaced").join(&id);
+        if !kept.exists() && !aside.exists() {
+            return id;
+        }
+        // names are of seconds
+        host.sleep(Duration::from_millis(200));
+    }
 }
 
 /// What going back to a snapshot would lose.

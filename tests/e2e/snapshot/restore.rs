@@ -216,6 +216,38 @@ fn s02_a_create_that_finishes_a_restore_first_makes_its_own_snapshot_too() {
     host.is_clean();
 }
 
+/// Two restores of one second: what the second one replaces is not what the first one kept.
+#[test]
+fn s07_what_is_replaced_is_kept_under_a_name_of_its_own() {
+    let (host, id) = with_a_write_since();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let taken: Vec<String> = (now..now + 3)
+        .map(|at| {
+            let mut date = Command::new("date");
+            date.args([
+                "-u",
+                "-d",
+                &format!("@{at}"),
+                "+%Y%m%dT%H%M%SZ-before-restore",
+            ]);
+            String::from_utf8(date.output().unwrap().stdout)
+                .unwrap()
+                .trim()
+                .to_owned()
+        })
+        .collect();
+    for name in &taken {
+        std::fs::create_dir(host.directory().join(name)).unwrap();
+    }
+    let ran = host.ops(&["restore", &id]).exits(0);
+    let kept = ran.detail("kept").as_str().unwrap().to_owned();
+    assert!(!taken.contains(&kept), "{kept}");
+    // both users are in it
+    host.ops(&["restore", &kept]).exits(0);
+    assert_eq!(host.users(), 2);
+}
+
 /// Restores, and says at which checkpoint the server was about to be started on the restored data.
 pub(crate) fn starting(deployment: &agnes_e2e::deployment::Deployment, id: &str) -> u64 {
     let trace = deployment.dir().join("checkpoints");
