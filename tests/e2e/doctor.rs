@@ -15,12 +15,16 @@ pub(crate) struct Well {
 
 impl Well {
     pub(crate) fn new() -> Self {
+        Self::with("METRICS_ADDR", "off")
+    }
+
+    pub(crate) fn with(key: &str, value: &str) -> Self {
         let address = ports::free_address();
         let deployment = Deployment::new()
             .polls_itself()
             .with("AGNES_RUNTIME", "process")
             .with("AGNES_LISTEN", ports::free_address().to_string())
-            .with("METRICS_ADDR", "off")
+            .with(key, value)
             .with("AGNES_TLS_LISTEN", address.to_string())
             .with("TLS_SERVED_ADDRESS", address.to_string());
         let well = Self { deployment };

@@ -20,6 +20,7 @@ mod hostile;
 mod injected;
 mod load;
 mod measured;
+mod monitoring;
 mod pentest;
 mod proxy;
 mod rotate;

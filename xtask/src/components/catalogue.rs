@@ -92,6 +92,15 @@ pub const ALL: &[Component] = &[
         "the base image",
     ),
     Component {
+        name: "prometheus",
+        needed_for: "the rules and dashboards, against what the server really says",
+        probe: Probe::Says(&["--version"], "prometheus, version 2."),
+        origin: Origin::System {
+            package: "prometheus",
+            program: "prometheus",
+        },
+    },
+    Component {
         name: "promtool",
         needed_for: "metrics, and the rules over them",
         probe: Probe::Says(&["--version"], "promtool, version 2."),
