@@ -23,6 +23,17 @@ fn terraform() -> Option<PathBuf> {
     found
 }
 
+/// What it says when it is run there, offline.
+fn terraform_in(program: &Path, dir: &Path, arguments: &[&str]) -> String {
+    let mut terraform = Command::new(program);
+    terraform
+        .args(arguments)
+        .current_dir(dir)
+        .env("CHECKPOINT_DISABLE", "1")
+        .env_remove("TF_CLI_CONFIG_FILE");
+    command::capture(&mut terraform).unwrap()
+}
+
 /// What the module says of these instances, by name: the script, and the template's variables.
 fn rendered(program: &Path, instances: &Value) -> BTreeMap<String, (String, Value)> {
     let dir = tempfile::tempdir().unwrap();
@@ -44,15 +55,7 @@ fn rendered(program: &Path, instances: &Value) -> BTreeMap<String, (String, Valu
     });
     std::fs::write(dir.path().join("main.tf.json"), main.to_string()).unwrap();
     std::fs::write(dir.path().join("instances.json"), instances.to_string()).unwrap();
-    let run = |arguments: &[&str]| {
-        let mut terraform = Command::new(program);
-        terraform
-            .args(arguments)
-            .current_dir(dir.path())
-            .env("CHECKPOINT_DISABLE", "1")
-            .env_remove("TF_CLI_CONFIG_FILE");
-        command::capture(&mut terraform).unwrap()
-    };
+    let run = |arguments: &[&str]| terraform_in(program, dir.path(), arguments);
     run(&["init", "-input=false", "-no-color"]);
     run(&["apply", "-auto-approve", "-input=false", "-no-color"]);
     let said: Value = serde_json::from_str(&run(&["output", "-json", "all"])).unwrap();

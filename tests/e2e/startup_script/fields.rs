@@ -1,12 +1,11 @@
 //! What Terraform lets through a boot takes, and what a boot would refuse Terraform refuses before there is a machine.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use xtask::{checkout, command};
+use xtask::checkout;
 
-use super::{ZERO, by_agnes_ops, rendered, terraform};
+use super::{ZERO, by_agnes_ops, rendered, terraform, terraform_in};
 
 fn instance(field: &str, value: &Value) -> Value {
     let mut instance = Map::from_iter([("domain".to_owned(), json!("agnes.example.com"))]);
@@ -226,15 +225,7 @@ fn all_refused(
         test.to_string(),
     )
     .unwrap();
-    let run = |arguments: &[&str]| {
-        let mut terraform = Command::new(program);
-        terraform
-            .args(arguments)
-            .current_dir(dir.path())
-            .env("CHECKPOINT_DISABLE", "1")
-            .env_remove("TF_CLI_CONFIG_FILE");
-        command::capture(&mut terraform).unwrap()
-    };
+    let run = |arguments: &[&str]| terraform_in(program, dir.path(), arguments);
     run(&["init", "-input=false", "-no-color"]);
     let said = run(&["test", "-no-color"]);
     assert!(said.contains(&all), "{said}");
