@@ -56,6 +56,8 @@ pub struct Kept {
     pub alert: Alert,
     /// `DOMAIN`, or the deployment's directory where the settings do not say.
     pub deployment: String,
+    /// Its directory.
+    pub dir: PathBuf,
     /// RFC 3339, UTC.
     pub first_at: String,
     /// RFC 3339, UTC.
@@ -75,6 +77,8 @@ pub struct Kept {
 pub struct Outbox<'a> {
     /// What the deployment is called.
     pub deployment: &'a str,
+    /// Its directory, by which it is told from others.
+    pub dir: &'a Path,
     /// `STATE_DIR`; `None`: the settings do not say.
     pub state_dir: Option<&'a Path>,
 }
@@ -114,6 +118,7 @@ fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -
     let kept = Kept {
         alert: alert.clone(),
         deployment: outbox.deployment.to_owned(),
+        dir: outbox.dir.to_owned(),
         first_at: before
             .as_ref()
             .map_or_else(|| now.clone(), |kept| kept.first_at.clone()),
@@ -151,7 +156,7 @@ pub fn resolve(
         };
         let same = |alert: &Alert| alert.id == kept.alert.id && alert.object == kept.alert.object;
         // another deployment's are in the same place while a disk is away
-        if kept.deployment != outbox.deployment {
+        if kept.dir != outbox.dir {
             continue;
         }
         if kept.resolved_at.is_some() || !is_judged(&kept.alert) || seen.iter().any(same) {

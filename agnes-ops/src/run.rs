@@ -170,6 +170,7 @@ fn dispatch(
             let outbox = Outbox {
                 deployment: settings
                     .map_or(named.as_str(), |settings| settings.tls.domain.as_str()),
+                dir,
                 state_dir: settings.map(|settings| settings.state_dir.as_path()),
             };
             Some(watch::alert(host, &outbox, unit))

@@ -30,6 +30,7 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     let Deployment { host, settings, .. } = deployment;
     let outbox = Outbox {
         deployment: settings.tls.domain.as_str(),
+        dir: &settings.dir,
         state_dir: Some(&settings.state_dir),
     };
     let holder = host.lock_holder(&settings.dir.join(".lock")).ok().flatten();

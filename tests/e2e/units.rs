@@ -297,6 +297,10 @@ fn w03_a_timer_fires_and_a_unit_that_fails_is_heard_of() {
             >= 2
     });
 
+    // what is read-only for the unit alone is nothing that is wrong
+    let found = machine.run(&["ls", ALERTS]);
+    assert!(!found.stdout.contains("disk."), "{}", found.stdout);
+
     // a run that fails: the settings are broken, so even where alerts belong is not known
     let env = machine.read("/srv/agnes/.env").unwrap();
     machine
@@ -323,6 +327,11 @@ fn w03_a_timer_fires_and_a_unit_that_fails_is_heard_of() {
         .exits(0);
     until("it is resolved", || {
         kept().is_some_and(|kept| kept["resolved_at"].is_string())
+    });
+    // also the one that was kept without settings
+    until("that is resolved too", || {
+        let text = machine.read(without_settings).unwrap();
+        text.contains("resolved_at")
     });
 }
 

@@ -249,6 +249,7 @@ mod tests {
                 runbook: "docs/operations.md#disk-full".to_owned(),
             },
             deployment: "agnes.example.com".to_owned(),
+            dir: PathBuf::from("/opt/agnes"),
             first_at: "2026-11-28T00:00:00Z".to_owned(),
             last_at: "2026-11-28T00:00:00Z".to_owned(),
             times: 1,

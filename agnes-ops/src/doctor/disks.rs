@@ -33,7 +33,8 @@ pub(super) fn mounted(patient: &Patient<'_>) -> Seen {
 }
 
 pub(super) fn writable(patient: &Patient<'_>) -> Seen {
-    each(patient, |one| {
+    // others are read-only for our own units on purpose
+    each(patient, own_places, |one| {
         one.read_only.then(|| {
             (
                 "is mounted read-only".to_owned(),
@@ -45,7 +46,7 @@ pub(super) fn writable(patient: &Patient<'_>) -> Seen {
 }
 
 pub(super) fn space(patient: &Patient<'_>) -> Seen {
-    each(patient, |one| {
+    each(patient, places, |one| {
         is_low(one.bytes_free, one.bytes).then(|| {
             let evidence = format!(
                 "{} MiB of {} MiB are free",
@@ -59,7 +60,7 @@ pub(super) fn space(patient: &Patient<'_>) -> Seen {
 }
 
 pub(super) fn inodes(patient: &Patient<'_>) -> Seen {
-    each(patient, |one| {
+    each(patient, places, |one| {
         is_low(one.inodes_free, one.inodes).then(|| {
             let evidence = format!("{} of {} inodes are free", one.inodes_free, one.inodes);
             let next =
@@ -74,12 +75,16 @@ fn is_low(free: u64, all: u64) -> bool {
     u128::from(free) * 100 < u128::from(all) * u128::from(LEAST_PERCENT)
 }
 
-fn each(patient: &Patient<'_>, judge: impl Fn(&FileSystem) -> Option<(String, String)>) -> Seen {
+fn each(
+    patient: &Patient<'_>,
+    of: fn(&Settings) -> Vec<PathBuf>,
+    judge: impl Fn(&FileSystem) -> Option<(String, String)>,
+) -> Seen {
     let Some(settings) = patient.settings() else {
         return no_settings();
     };
     let mut found = Vec::new();
-    match patient.host().file_systems(&places(settings)) {
+    match patient.host().file_systems(&of(settings)) {
         Err(why) => return Seen::Unchecked(why.to_string()),
         Ok(all) => {
             for one in all {
@@ -97,15 +102,18 @@ fn each(patient: &Patient<'_>, judge: impl Fn(&FileSystem) -> Option<(String, St
 }
 
 /// What is not there yet is on the file system that it will be made on.
-fn places(settings: &Settings) -> Vec<PathBuf> {
-    let mut all = vec![
+fn own_places(settings: &Settings) -> Vec<PathBuf> {
+    vec![
         settings.state_dir.clone(),
         settings.data_dir.clone(),
         snapshot::directory(settings),
         settings.dir.clone(),
-        PathBuf::from("/"),
-        PathBuf::from("/tmp"),
-    ];
+    ]
+}
+
+fn places(settings: &Settings) -> Vec<PathBuf> {
+    let mut all = own_places(settings);
+    all.extend(["/", "/tmp"].map(PathBuf::from));
     if settings.runtime == agnes_config::Runtime::Compose {
         all.push(PathBuf::from(DOCKER));
     }
