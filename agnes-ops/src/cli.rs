@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::values::{absolute, octal, rfc3339};
 use crate::snapshot::Reason;
 
 mod nature;
+mod values;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    ok        unchanged or changed; the host is as desired
   1    failed    did not get there, or rolled back; the host is as before, or as the message says
   2    usage     the command line is wrong; the host is untouched
-  10   drift     only from check and status: there is work or a finding
+  10   drift     only from check, status and doctor: there is work or a finding
   75   deferred  another run holds the lock, or something has to pass first; the next tick retries
   78   config    settings are invalid; all of them are listed with file:line
   100  degraded  the way back failed too; the message says how the host was left
@@ -89,6 +91,18 @@ pub enum Command {
     Units(Units),
     /// From whatever this host is to one that serves: units, disk, directories, Docker, image, secrets, certificate, stack; at every boot.
     Boot(Boot),
+    /// Print a shell's completions of this command line.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write a page of the manual for each command.
+    Man {
+        /// The directory.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
     /// Do the real thing with every part, and say what is wrong, what it comes from and what to do. Exit 0 or 10.
     Doctor(Doctor),
     /// Take over a host that shell scripts looked after: certificates, secrets, units; their cron lines and timers go off. Or give it back.
@@ -478,23 +492,6 @@ pub enum Config {
     Show,
     /// Every problem, as file:line. Exit 0 or 78.
     Check,
-}
-
-fn absolute() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
-    use clap::builder::TypedValueParser as _;
-    clap::builder::PathBufValueParser::new().try_map(std::path::absolute)
-}
-
-fn rfc3339(text: &str) -> Result<time::OffsetDateTime, String> {
-    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
-        .map_err(|_| "a time such as 2026-11-26T18:00:00Z".to_owned())
-}
-
-fn octal(text: &str) -> Result<u32, String> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| "octal, at most 0777".to_owned())
 }
 
 #[cfg(test)]

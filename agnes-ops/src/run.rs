@@ -15,6 +15,7 @@ mod print;
 mod record;
 mod rendered;
 mod secrets;
+mod shipped;
 mod snapshot;
 mod status;
 mod units;
@@ -161,6 +162,8 @@ fn dispatch(
             server_name,
         }) => Some(tls::inspect(host, target, server_name.as_deref())),
         Command::Render(verb) => rendered::without_deployment(host, verb),
+        Command::Completions { shell } => Some(Ok(shipped::completions(*shell))),
+        Command::Man { output } => Some(shipped::man(host, output)),
         Command::Doctor(args) if loaded.settings.is_none() => {
             Some(Ok(doctor::run(args, environment, host, loaded, None)))
         }
@@ -359,7 +362,11 @@ fn command(
             },
         ),
         Command::Tls(cli::Tls::Reload { dry_run }) => tls::reload(deployment, *dry_run, memory),
-        Command::Config(_) | Command::Alert { .. } | Command::Tls(cli::Tls::Inspect { .. }) => {
+        Command::Config(_)
+        | Command::Alert { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Tls(cli::Tls::Inspect { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }
     }

@@ -26,6 +26,7 @@ mod proxy;
 mod rotate;
 mod rotation;
 mod secrets;
+mod shipped;
 #[path = "../../agnesd/tests/process/small_disk.rs"]
 mod small_disk;
 mod snapshot;

@@ -63,6 +63,8 @@ impl Command {
             Command::Render(Render::Units { .. }) => "render units",
             Command::Boot(_) => "boot",
             Command::Doctor(_) => "doctor",
+            Command::Completions { .. } => "completions",
+            Command::Man { .. } => "man",
             Command::Adopt { .. } => "adopt",
             Command::Watch => "watch",
             Command::Alert { .. } => "alert",
@@ -79,7 +81,11 @@ impl Command {
     /// as long as no directory was `named`.
     pub fn is_of_a_deployment(&self, named: bool) -> bool {
         match self {
-            Command::Fetch(_) | Command::Alert { .. } | Command::Tls(Tls::Inspect { .. }) => false,
+            Command::Fetch(_)
+            | Command::Alert { .. }
+            | Command::Completions { .. }
+            | Command::Man { .. }
+            | Command::Tls(Tls::Inspect { .. }) => false,
             Command::Render(
                 Render::StartupScript { .. } | Render::Env { .. } | Render::Units { vars: Some(_) },
             ) => false,
