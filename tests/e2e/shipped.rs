@@ -8,7 +8,7 @@ use agnes_e2e::deployment::{agnes_ops, run};
 fn a_shell_completes_commands_and_their_flags() {
     let script = |words: &str, at: usize| {
         format!(
-            "source <(\"$1\" completions bash); COMP_WORDS=({words}); COMP_CWORD={at}; _agnes__ops agnes-ops \"${{COMP_WORDS[{at}]}}\" \"${{COMP_WORDS[{}]}}\"; echo \"${{COMPREPLY[@]}}\"",
+            "source <(\"$1\" completions bash); COMP_WORDS=({words}); COMP_CWORD={at}; _agnes_ops agnes-ops \"${{COMP_WORDS[{at}]}}\" \"${{COMP_WORDS[{}]}}\"; echo \"${{COMPREPLY[@]}}\"",
             at - 1
         )
     };

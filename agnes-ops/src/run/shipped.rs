@@ -18,9 +18,21 @@ const PROGRAM: &str = "agnes-ops";
 
 /// The script of one shell, on stdout.
 pub(super) fn completions(shell: clap_complete::Shell) -> Report {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
-    let text = String::from_utf8_lossy(&script).into_owned();
+    let generate = |name: &str| {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), name, &mut script);
+        String::from_utf8_lossy(&script).into_owned()
+    };
+    let text = match shell {
+        // bash's generator calls a program with a hyphen by two names inside, and so finds none of its commands
+        clap_complete::Shell::Bash => {
+            let plain = PROGRAM.replace('-', "_");
+            let script = generate(&plain);
+            script.replace(&format!("default {plain}"), &format!("default {PROGRAM}"))
+        }
+        _ => generate(PROGRAM),
+    };
+    let script = text.clone().into_bytes();
     let mut report = Report::ok(Outcome::Unchanged, "").detail("text", text);
     report.body = Some(script.into());
     report
