@@ -212,10 +212,16 @@ fn snapshots(deployment: Deployment<'_>) -> Fact {
         "rto_ms": health.rto_ms,
         "pushed_age_secs": health.pushed.map(Duration::whole_seconds),
     });
+    let text = match &health.newest {
+        None => "none".to_owned(),
+        newest => format!(
+            "newest {}, newest proven {}",
+            told(newest),
+            told(&health.newest_proven)
+        ),
+    };
     let text = format!(
-        "newest {}, newest proven {}{}{}",
-        told(&health.newest),
-        told(&health.newest_proven),
+        "{text}{}{}",
         rto.unwrap_or_default(),
         pushed.unwrap_or_default()
     );
@@ -317,6 +323,10 @@ fn lock(deployment: Deployment<'_>) -> Fact {
     let path = deployment.settings.dir.join(".lock");
     match deployment.host.lock_holder(&path) {
         Ok(None) => Fact::new("nobody's", Value::Null),
+        // `up` shows this screen at its end
+        Ok(Some(holder)) if holder.contains(&format!("(pid {},", std::process::id())) => {
+            Fact::new("this run's", holder.into())
+        }
         Ok(Some(holder)) => Fact::new(format!("{holder} is at work"), holder.into()),
         Err(why) => Fact::unseen(why),
     }
