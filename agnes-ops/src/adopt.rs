@@ -104,7 +104,7 @@ pub fn adopt(deployment: Deployment<'_>, options: &Options<'_>) -> Result<Report
     let dir = &deployment.settings.dir;
     if !DEPLOYMENT.iter().any(|name| dir.join(name).exists()) {
         let message = format!(
-            "{}: has neither a .env nor Compose files, and so is no deployment; nothing was touched",
+            "{}: has neither a .env nor an agnes.toml nor Compose files, and so is no deployment; nothing was touched",
             dir.display()
         );
         return Ok(Report::refused(

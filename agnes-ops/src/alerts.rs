@@ -17,6 +17,7 @@ use time::format_description::well_known::Rfc3339;
 pub use delivery::{Delivery, deliver, heartbeat};
 
 use crate::host::Host;
+use crate::sha256::sha256;
 use crate::state_file;
 
 /// Where findings are kept that the data disk does not take.
@@ -110,7 +111,7 @@ pub fn raise(host: &Host, outbox: &Outbox<'_>, alert: &Alert) -> Result<Kept> {
 }
 
 fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -> Result<Kept> {
-    let path = directory.join(file_name(alert));
+    let path = directory.join(file_name(outbox, directory, alert));
     // one that is not understood is written over: the finding counts, and not its history
     let before: Option<Kept> = state_file::read(host, &path).ok().flatten();
     let before = before.filter(|kept| kept.resolved_at.is_none());
@@ -141,7 +142,7 @@ pub fn resolve(
     host: &Host,
     outbox: &Outbox<'_>,
     seen: &[Alert],
-    is_judged: impl Fn(&Alert) -> bool,
+    is_judged: impl Fn(&Kept) -> bool,
 ) -> Result<usize> {
     let mut gone = 0;
     let mut paths = Vec::new();
@@ -159,7 +160,7 @@ pub fn resolve(
         if kept.dir != outbox.dir {
             continue;
         }
-        if kept.resolved_at.is_some() || !is_judged(&kept.alert) || seen.iter().any(same) {
+        if kept.resolved_at.is_some() || !is_judged(&kept) || seen.iter().any(same) {
             continue;
         }
         kept.resolved_at = Some(now(host));
@@ -173,24 +174,38 @@ fn directory(state_dir: &Path) -> PathBuf {
     state_dir.join("ops/alerts")
 }
 
-/// A name of its own for each finding, of characters that a file name may have.
-fn file_name(alert: &Alert) -> String {
-    let plain = |text: &str| -> String {
-        text.chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || "._@-".contains(c) {
-                    c
-                } else {
-                    '-'
-                }
-            })
-            .take(80)
-            .collect()
-    };
-    if alert.object.is_empty() {
-        return format!("{}.json", plain(&alert.id));
+/// A name of its own for each finding, of characters that a file name may have; where the alerts of several deployments are, for each of theirs.
+fn file_name(outbox: &Outbox<'_>, directory: &Path, alert: &Alert) -> String {
+    let mut parts = vec![plain(&alert.id)];
+    if !alert.object.is_empty() {
+        parts.push(plain(&alert.object));
     }
-    format!("{}--{}.json", plain(&alert.id), plain(&alert.object))
+    if directory == Path::new(WITHOUT_DISK) {
+        parts.push(plain(&outbox.dir.display().to_string()));
+    }
+    format!("{}.json", parts.join("--"))
+}
+
+/// A text that is changed for that says which it was.
+fn plain(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._@-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(80)
+        .collect();
+    match plain == text {
+        true => plain,
+        false => format!(
+            "{plain}-{}",
+            sha256(text.as_bytes()).get(..8).unwrap_or_default()
+        ),
+    }
 }
 
 fn now(host: &Host) -> String {

@@ -230,6 +230,11 @@ fn report(diagnosis: &Diagnosis, mended: &mend::Mended) -> Report {
     if !diagnosis.findings.is_empty() {
         report.exit = Exit::Drift;
     }
+    if !mended.failed.is_empty() {
+        report.exit = Exit::Failed;
+        let message = format!("{}; the other remedies are done", mended.failed.join("; "));
+        report.refusal = Some(Refusal::new("not-mended", message));
+    }
     report
 }
 

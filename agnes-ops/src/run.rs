@@ -392,7 +392,9 @@ fn render_compose(
 
 fn failed(command: &Command, error: &anyhow::Error) -> Report {
     let why = format!("{error:#}");
-    let left = match (command.changes(), why.contains("nothing was")) {
+    // a watch keeps what it finds, one after the other
+    let changes = command.changes() || matches!(command, Command::Watch);
+    let left = match (changes, why.contains("nothing was")) {
         (_, true) => "",
         (false, _) => "; nothing was touched",
         // each of them begins with what another run left open, or finds it as it is

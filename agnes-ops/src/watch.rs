@@ -9,18 +9,22 @@ mod metrics;
 
 use anyhow::Result;
 use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
-use crate::alerts::{self, Alert, Outbox};
+use crate::alerts::{self, Alert, Kept, Outbox};
 use crate::deployment::Deployment;
 use crate::doctor::{Diagnosis, Finding};
 use crate::host::Host;
 use crate::outcome::{Outcome, Report};
-use crate::{state_file, systemd};
+use crate::{disk, state_file, systemd};
 
 /// What `alert` raises; it goes when the unit's last run is a good one.
 const UNIT_FAILED: &str = "units.failed";
+/// After so long without a look a finding is over.
+const FORGOTTEN: Duration = Duration::hours(24);
 /// Runs during which parts of the deployment are away on purpose.
-const AT_WORK: [&str; 3] = ["upgrade", "snapshot restore", "boot"];
+const AT_WORK: [&str; 4] = ["upgrade", "snapshot restore", "boot", "tls rotate"];
 
 /// Keeps what was found, tells it, and leaves metrics. `look` is a quick look at everything.
 ///
@@ -28,16 +32,19 @@ const AT_WORK: [&str; 3] = ["upgrade", "snapshot restore", "boot"];
 /// When a finding cannot be kept.
 pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
+    // what is written now would be on the boot disk, in the way of the mount, and hidden by it (B02)
+    let is_there = !matches!(disk::look(host, settings), disk::State::NotProven(_));
     let outbox = Outbox {
         deployment: settings.tls.domain.as_str(),
         dir: &settings.dir,
-        state_dir: Some(&settings.state_dir),
+        state_dir: is_there.then_some(settings.state_dir.as_path()),
     };
     let holder = host.lock_holder(&settings.dir.join(".lock")).ok().flatten();
     let is_quiet = |holder: &String| AT_WORK.iter().any(|name| holder.contains(name));
     if let Some(holder) = holder.filter(is_quiet) {
         // what waits from before is told all the same
-        let delivery = alerts::deliver(host, &settings.alerts, &outbox.directories());
+        let delivery = alerts::deliver(host, &settings.alerts, &outbox);
+        leave_metrics(deployment, &outbox, &[], delivery.waiting.len());
         return Ok(told(
             format!("{holder} is at work: nothing is judged"),
             &[],
@@ -50,13 +57,19 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     for alert in &found {
         alerts::raise(host, &outbox, alert)?;
     }
-    // what was not looked at is neither there nor gone
-    let is_judged = |alert: &Alert| {
-        let unchecked = |id: &str| diagnosis.unchecked.iter().any(|one| one.id == id);
-        !unchecked(&alert.id) && (alert.id != UNIT_FAILED || systemd::is_running())
+    // what was not looked at is neither there nor gone, until it was not for so long that nobody has it any more
+    let now = host.now();
+    let is_judged = |kept: &Kept| {
+        let unchecked = diagnosis
+            .unchecked
+            .iter()
+            .any(|one| one.id == kept.alert.id);
+        let last = OffsetDateTime::parse(&kept.last_at, &Rfc3339).ok();
+        let forgotten = last.is_none_or(|last| now - last > FORGOTTEN);
+        forgotten || !unchecked && (kept.alert.id != UNIT_FAILED || systemd::is_running())
     };
     let gone = alerts::resolve(host, &outbox, &found, is_judged)?;
-    let mut delivery = alerts::deliver(host, &settings.alerts, &outbox.directories());
+    let mut delivery = alerts::deliver(host, &settings.alerts, &outbox);
     if let Some(url) = &settings.alerts.heartbeat
         && found.is_empty()
         && delivery.waiting.is_empty()
@@ -64,11 +77,7 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     {
         delivery.waiting.push(format!("heartbeat: {why}"));
     }
-    let page = metrics::page(deployment, &found, delivery.waiting.len());
-    let file = settings.state_dir.join(metrics::FILE);
-    if let Err(why) = state_file::write_text(host, &file, &page) {
-        tracing::warn!("{}: {why:#}", file.display());
-    }
+    leave_metrics(deployment, &outbox, &found, delivery.waiting.len());
     let mut lines: Vec<String> = found
         .iter()
         .map(|alert| format!("{}: {} {}", alert.id, alert.object, alert.evidence))
@@ -77,6 +86,17 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
         lines.push("nothing is wrong".to_owned());
     }
     Ok(told(lines.join("\n"), &found, gone, &delivery))
+}
+
+fn leave_metrics(deployment: Deployment<'_>, outbox: &Outbox<'_>, found: &[Alert], waiting: usize) {
+    let Some(state_dir) = outbox.state_dir.filter(|state_dir| state_dir.is_dir()) else {
+        return;
+    };
+    let page = metrics::page(deployment, found, waiting);
+    let file = state_dir.join(metrics::FILE);
+    if let Err(why) = state_file::write_text(deployment.host, &file, &page) {
+        tracing::warn!("{}: {why:#}", file.display());
+    }
 }
 
 fn told(text: String, found: &[Alert], gone: usize, delivery: &alerts::Delivery) -> Report {

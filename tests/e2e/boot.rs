@@ -54,6 +54,22 @@ impl Host {
         self.deployment.state().parent().unwrap().to_owned()
     }
 
+    /// Who looks and who mends without the disk leaves nothing where it should be (B02).
+    fn looks_write_nothing(&self) {
+        let watched = self.deployment.ops(&["watch"]).exits(0);
+        assert_eq!(watched.detail("findings")[0]["id"], "disk.mounted");
+        let mending = self.deployment.ops(&["doctor", "--fix"]).exits(1);
+        assert_eq!(mending.detail("reason"), "state-disk");
+        // alerts are kept beside those of the host's other deployments
+        let dir = self.deployment.dir().display().to_string();
+        for entry in std::fs::read_dir("/run/agnes/alerts").unwrap() {
+            let path = entry.unwrap().path();
+            if std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&dir)) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     fn step(ran: &Ran, name: &str) -> String {
         let steps = ran.json["steps"].as_array().unwrap();
         let step = steps.iter().find(|step| step["name"] == name).unwrap();
@@ -74,6 +90,7 @@ impl Host {
         // nothing else writes where the disk should be
         let others = self.deployment.ops(&["secrets", "ensure"]).exits(1);
         assert_eq!(others.detail("reason"), "state-disk");
+        self.looks_write_nothing();
         let there = std::fs::read_dir(self.data()).map_or(0, Iterator::count);
         assert_eq!(there, 0, "something was written on the boot disk");
     }

@@ -15,6 +15,7 @@ use xtask::command;
 
 mod boot;
 mod combinations;
+mod doctor;
 mod drift;
 mod first_admin;
 mod host_files;

@@ -5,7 +5,7 @@
 //!
 //! Does not: find anything.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agnes_config::{Alerts, Secret};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Kept, Told};
+use super::{Kept, Outbox, Told};
 use crate::host::Host;
 use crate::state_file;
 
@@ -59,8 +59,8 @@ pub struct Delivery {
     pub waiting: Vec<String>,
 }
 
-/// Tells what has to be told now of what is kept in `directories`.
-pub fn deliver(host: &Host, settings: &Alerts, directories: &[PathBuf]) -> Delivery {
+/// Tells what has to be told now of what this deployment has kept.
+pub fn deliver(host: &Host, settings: &Alerts, outbox: &Outbox<'_>) -> Delivery {
     let receivers: Vec<Receiver<'_>> = [
         (
             "webhook",
@@ -79,15 +79,27 @@ pub fn deliver(host: &Host, settings: &Alerts, directories: &[PathBuf]) -> Deliv
     })
     .collect();
     let mut delivery = Delivery::default();
-    for directory in directories {
-        for name in host.list(directory).unwrap_or_default() {
+    // whoever is away is not waited for once more in the same run
+    let mut away = BTreeSet::new();
+    for directory in outbox.directories() {
+        for name in host.list(&directory).unwrap_or_default() {
             let path = directory.join(name);
             let Ok(Some(mut kept)) = state_file::read::<Kept>(host, &path) else {
                 continue;
             };
+            if kept.dir != outbox.dir {
+                continue;
+            }
             let before = kept.clone();
             for receiver in &receivers {
-                tell(host, settings, receiver, &mut kept, &mut delivery);
+                tell(
+                    host,
+                    settings,
+                    receiver,
+                    &mut kept,
+                    &mut away,
+                    &mut delivery,
+                );
             }
             // what was told is known at once: a run that is killed tells nothing twice but its last
             if kept != before
@@ -110,13 +122,18 @@ fn tell(
     settings: &Alerts,
     receiver: &Receiver<'_>,
     kept: &mut Kept,
+    away: &mut BTreeSet<&'static str>,
     delivery: &mut Delivery,
 ) {
     let now = host.now();
     let Some(news) = news(kept, receiver.name, settings.remind_every, now) else {
         return;
     };
-    match post(receiver.url, &(receiver.form)(kept, news)) {
+    let posted = match away.contains(receiver.name) {
+        true => Err("is away".to_owned()),
+        false => post(receiver.url, &(receiver.form)(kept, news)),
+    };
+    match posted {
         Ok(()) => {
             delivery.delivered += 1;
             let told = Told {
@@ -125,10 +142,13 @@ fn tell(
             };
             kept.told.insert(receiver.name.to_owned(), told);
         }
-        Err(why) => delivery.waiting.push(format!(
-            "{}: {} {}: {why}",
-            receiver.name, kept.alert.id, kept.alert.object
-        )),
+        Err(why) => {
+            away.insert(receiver.name);
+            delivery.waiting.push(format!(
+                "{}: {} {}: {why}",
+                receiver.name, kept.alert.id, kept.alert.object
+            ));
+        }
     }
 }
 
@@ -249,7 +269,7 @@ mod tests {
                 runbook: "docs/operations.md#disk-full".to_owned(),
             },
             deployment: "agnes.example.com".to_owned(),
-            dir: PathBuf::from("/opt/agnes"),
+            dir: "/opt/agnes".into(),
             first_at: "2026-11-28T00:00:00Z".to_owned(),
             last_at: "2026-11-28T00:00:00Z".to_owned(),
             times: 1,

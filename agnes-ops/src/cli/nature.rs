@@ -112,7 +112,10 @@ impl Command {
     pub fn needs_no_disk(&self) -> bool {
         matches!(
             self,
-            Command::Boot(_) | Command::Doctor(_) | Command::Units(_) | Command::Render(_)
+            Command::Boot(_)
+                | Command::Doctor(super::Doctor { fix: false, .. })
+                | Command::Units(_)
+                | Command::Render(_)
         )
     }
 

@@ -42,6 +42,8 @@ pub struct Mended {
     pub steps: Vec<Step>,
     said: Vec<String>,
     changed: bool,
+    /// What was tried and did not get there.
+    pub(super) failed: Vec<String>,
 }
 
 impl Mended {
@@ -106,21 +108,24 @@ fn of_secrets(id: &str) -> bool {
 impl Mended {
     fn run(&mut self, name: &str, command: Command<'_>) {
         let begun = Instant::now();
-        let (result, said) = match command() {
+        let ran = command();
+        self.changed |= matches!(&ran, Ok(report) if report.outcome == Outcome::Changed);
+        let (result, said) = match ran {
             Ok(Report {
                 refusal: Some(refusal),
                 ..
             }) => ("failed", refusal.message),
-            Ok(report) => {
-                self.changed |= report.outcome == Outcome::Changed;
-                (
-                    "done",
-                    report.text.lines().next().unwrap_or_default().to_owned(),
-                )
-            }
+            Ok(report) => (
+                "done",
+                report.text.lines().next().unwrap_or_default().to_owned(),
+            ),
             Err(why) => ("failed", format!("{why:#}")),
         };
-        self.said.push(format!("{name}: {result}: {said}"));
+        let line = format!("{name}: {result}: {said}");
+        if result == "failed" {
+            self.failed.push(line.clone());
+        }
+        self.said.push(line);
         self.steps.push(Step {
             name: name.to_owned(),
             result: result.to_owned(),

@@ -32,15 +32,15 @@ pub(super) fn resolves(patient: &Patient<'_>) -> Seen {
         return Seen::Unchecked("the settings are wrong".to_owned());
     };
     let mut found = Vec::new();
+    let mut unchecked = String::new();
     for name in names(settings) {
         if is_reserved(&name) {
-            return Seen::Unchecked(format!(
-                "{name} is a name for examples and tests (RFC 6761)"
-            ));
+            unchecked = format!("{name} is a name for examples and tests (RFC 6761)");
+            continue;
         }
         match addresses_of(&name) {
             Ok(_) => {}
-            Err(Unresolved::NoAnswer(why)) => return Seen::Unchecked(format!("{name}: {why}")),
+            Err(Unresolved::NoAnswer(why)) => unchecked = format!("{name}: {why}"),
             Err(Unresolved::NoSuchName(why)) => found.push(Found {
                 object: name,
                 evidence: why,
@@ -48,7 +48,10 @@ pub(super) fn resolves(patient: &Patient<'_>) -> Seen {
             }),
         }
     }
-    Seen::of(found)
+    match found.is_empty() && !unchecked.is_empty() {
+        true => Seen::Unchecked(unchecked),
+        false => Seen::of(found),
+    }
 }
 
 /// Whether each address presents the certificate that is installed.

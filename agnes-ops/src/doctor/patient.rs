@@ -131,7 +131,20 @@ impl<'a> Patient<'a> {
     }
 
     /// The containers of a service that run, as processes.
-    pub(super) fn processes(&self, settings: &Settings, service: &str) -> Vec<compose::Container> {
-        compose::containers(self.host(), &settings.dir, service).unwrap_or_default()
+    pub(super) fn processes(
+        &self,
+        settings: &Settings,
+        service: &str,
+    ) -> Result<Vec<compose::Container>, String> {
+        let found = compose::containers(self.host(), &settings.dir, service);
+        found.map_err(compose::Missing::into_clause)
+    }
+
+    /// When this host was started, in seconds since 1970-01-01T00:00:00Z; what happened before has no bearing on timers.
+    pub(super) fn started_at(&self) -> i64 {
+        let uptime = self.host().read("/proc/uptime".as_ref()).ok().flatten();
+        let uptime = uptime.and_then(|text| String::from_utf8(text).ok());
+        let secs = uptime.and_then(|text| text.split('.').next()?.parse::<i64>().ok());
+        secs.map_or(0, |secs| self.host().now().unix_timestamp() - secs)
     }
 }

@@ -13,6 +13,8 @@ use crate::served::{ControlSocket, NoAnswer};
 
 /// From here on a start takes long, whatever the data.
 const MUCH_WAL: u64 = 512 << 20;
+/// How a job ends that did not do its work.
+const FAILED: [&str; 2] = ["failure", "timeout"];
 /// Journals of what holds writes.
 const HOLDING: [&str; 2] = ["upgrade", "restore"];
 
@@ -223,7 +225,7 @@ pub(super) fn jobs(patient: &Patient<'_>) -> Seen {
         let failing = all
             .into_iter()
             .flatten()
-            .filter(|job| text(job, "last_outcome") == "failure");
+            .filter(|job| FAILED.contains(&text(job, "last_outcome").as_str()));
         let found = failing.map(|job| Found {
             object: text(job, "name"),
             evidence: format!(
@@ -298,7 +300,7 @@ fn no_server(patient: &Patient<'_>) -> Seen {
     Seen::Unchecked(why.to_owned())
 }
 
-fn is_at_work(patient: &Patient<'_>, settings: &Settings) -> bool {
+pub(super) fn is_at_work(patient: &Patient<'_>, settings: &Settings) -> bool {
     let holder = patient.host().lock_holder(&settings.dir.join(".lock"));
     holder
         .ok()

@@ -12,6 +12,8 @@ use crate::snapshot::{self, Health, Which};
 
 /// They are made daily: one may be missed.
 const STALE: Duration = Duration::hours(50);
+/// A timer of a host that was off has its turn within so many seconds.
+const TURN: i64 = 2 * 3600;
 /// They are proven when they are made, and drilled weekly.
 const UNPROVEN: Duration = Duration::days(8);
 
@@ -35,6 +37,11 @@ pub(super) fn age(patient: &Patient<'_>) -> Seen {
         );
         match &health.newest {
             Some((_, age)) if *age < STALE => Seen::Passed,
+            _ if deployment.host.now().unix_timestamp() - patient.started_at() < TURN => {
+                Seen::Unchecked(
+                    "the host was started a moment ago: the timer had no turn yet".to_owned(),
+                )
+            }
             Some((id, age)) => Seen::found(
                 id,
                 format!("the newest is {} h old", age.whole_hours()),
@@ -100,7 +107,10 @@ pub(super) fn opens(patient: &Patient<'_>) -> Seen {
         let Deployment { host, settings, .. } = deployment;
         // it keeps what it found: nobody may do so at the same time
         let lock = host.lock(&settings.dir.join(".lock"), "doctor");
-        if lock.is_err() {
+        let own = format!("(pid {},", std::process::id());
+        let holder = host.lock_holder(&settings.dir.join(".lock")).ok().flatten();
+        // under --fix this run has it already
+        if lock.is_err() && !holder.is_some_and(|holder| holder.contains(&own)) {
             return Seen::Unchecked("another run is at work".to_owned());
         }
         let surroundings = snapshot::Surroundings {

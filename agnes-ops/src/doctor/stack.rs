@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use agnes_config::{Overlay, Runtime, Settings};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{Found, Patient, Seen};
 use crate::engine::{Container, Engine, Inspected};
@@ -17,6 +19,8 @@ use crate::{disk, upgrade};
 const SERVICE: &str = "app";
 /// From how many restarts on somebody should look.
 const MANY_RESTARTS: u64 = 3;
+/// A start that is so young may be one of many.
+const LATELY: time::Duration = time::Duration::hours(1);
 /// What a process that was killed ends with.
 const KILLED: i64 = 137;
 
@@ -73,13 +77,18 @@ pub(super) fn out_of_memory(patient: &Patient<'_>) -> Seen {
 }
 
 pub(super) fn restarts(patient: &Patient<'_>) -> Seen {
+    let now = patient.host().now();
     each(patient, |one, inspected| {
-        if !inspected.restarting && inspected.restarts < MANY_RESTARTS {
+        // the engine counts over a container's whole life: long ago is long ago
+        let started = OffsetDateTime::parse(&inspected.started_at, &Rfc3339).ok();
+        let lately = started.is_some_and(|started| now - started < LATELY);
+        let again_and_again = inspected.restarting || inspected.restarts >= MANY_RESTARTS && lately;
+        if !again_and_again {
             return None;
         }
         let evidence = format!(
-            "was restarted {} times; its last exit was {}",
-            inspected.restarts, inspected.exit_code
+            "was restarted {} times, the last time just now",
+            inspected.restarts
         );
         Some((evidence, format!("docker logs --tail 50 {}", short(one))))
     })
@@ -148,7 +157,11 @@ pub(super) fn mounts(patient: &Patient<'_>) -> Seen {
             return Seen::Unchecked("no data disk of ours is mounted into a container".to_owned());
         }
         let mut found = Vec::new();
-        for process in patient.processes(settings, SERVICE) {
+        let processes = match patient.processes(settings, SERVICE) {
+            Ok(processes) => processes,
+            Err(why) => return Seen::Unchecked(why),
+        };
+        for process in processes {
             match disk::is_seen_by(patient.host(), settings, process.pid) {
                 Ok(true) => {}
                 Ok(false) => found.push(Found {
@@ -198,8 +211,11 @@ pub(super) fn registry(patient: &Patient<'_>) -> Seen {
         };
         match upgrade::wanted(deployment, patient.options.surroundings) {
             Err(why) => Seen::Unchecked(format!("{why:#}")),
-            Ok(Ok(_)) => Seen::Passed,
-            Ok(Err(failure)) => {
+            Ok(None) => {
+                Seen::Unchecked("what runs was built here, and is in no registry".to_owned())
+            }
+            Ok(Some(Ok(_))) => Seen::Passed,
+            Ok(Some(Err(failure))) => {
                 let next = failure.hint.clone().unwrap_or_else(|| {
                     format!("agnes-ops -C {} upgrade check", settings.dir.display())
                 });

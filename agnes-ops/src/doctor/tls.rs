@@ -7,7 +7,7 @@
 use agnes_config::Runtime;
 use serde_json::Value;
 
-use super::{Found, Patient, Seen};
+use super::{Found, Patient, Seen, server};
 use crate::deployment::Deployment;
 use crate::tls;
 
@@ -21,6 +21,17 @@ pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
     };
     if !is_wanted(deployment) {
         return Seen::Unchecked("no certificate of ours is to be served".to_owned());
+    }
+    // a rotation swaps and proves: what is seen in between is neither
+    let moves = [
+        "interrupted",
+        "nothing-listens",
+        "reload-pending",
+        "pair-broken",
+    ]
+    .contains(&id);
+    if moves && server::is_at_work(patient, deployment.settings) {
+        return Seen::Unchecked("another run is at work".to_owned());
     }
     let survey = patient.tls(deployment);
     let found: Vec<Found> = survey

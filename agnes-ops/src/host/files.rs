@@ -234,17 +234,28 @@ impl Host {
         }
     }
 
-    /// Sets the permission bits of a file, links followed. `true`: they were others.
+    /// Sets the permission bits of a file that is `within` a directory, whatever links lead to it; what is elsewhere, or has another name too, is
+    /// left: whoever may write there could mean any file. `true`: they were others.
     ///
     /// # Errors
-    /// When the host refuses.
-    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<bool> {
-        let was = fs::metadata(path)?.permissions().mode() & 0o7777;
-        if was == mode {
+    /// When the host refuses, or the file is no such one.
+    pub fn set_mode(&self, path: &Path, within: &Path, mode: u32) -> io::Result<bool> {
+        let real = fs::canonicalize(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
+            .open(&real)?;
+        let there = file.metadata()?;
+        let is_own =
+            real.starts_with(fs::canonicalize(within)?) && there.is_file() && there.nlink() == 1;
+        if !is_own {
+            return Err(io::Error::other("is not a file of that directory alone"));
+        }
+        if there.permissions().mode() & 0o7777 == mode {
             return Ok(false);
         }
         self.checkpoint(&format!("before setting the mode of {}", path.display()));
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         Ok(true)
     }
 

@@ -5,7 +5,7 @@
 //! Does not: know the checks.
 
 use agnes_config::Loaded;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::commands::{Commands, Mode};
 use super::{Environment, server_program, settings};
@@ -132,7 +132,8 @@ fn directories_right(deployment: Deployment<'_>) -> Result<Report> {
 fn key_mode_right(deployment: Deployment<'_>) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     let key = settings.state_dir.join("certs/privkey.pem");
-    let changed = host.set_mode(&key, 0o600)?;
+    let changed = host.set_mode(&key, &settings.state_dir.join("certs"), 0o600);
+    let changed = changed.with_context(|| key.display().to_string())?;
     let said = format!("{} 0600", key.display());
     Ok(changed_or_not(if changed { said } else { String::new() }))
 }

@@ -23,7 +23,7 @@ pub struct Health {
     pub damaged: Vec<String>,
     /// How long the last drill took; `None`: there was none.
     pub rto_ms: Option<u64>,
-    /// Since when the newest one that was pushed is elsewhere, its age: of all places the one that is furthest behind.
+    /// How long ago something was pushed to where it is pushed now.
     pub pushed: Option<Duration>,
 }
 
@@ -34,9 +34,13 @@ pub struct Health {
 pub fn health(deployment: Deployment<'_>) -> Result<Health> {
     let now = deployment.host.now();
     let ledger = Ledger::read(deployment.host, deployment.settings)?;
+    let remote = &deployment.settings.snapshot.push_to;
+    let remote = remote.as_ref().map(ToString::to_string);
     let mut health = Health {
         rto_ms: ledger.last_drill.as_ref().map(|drill| drill.rto_ms),
-        pushed: ledger.pushed.values().map(|pushed| now - pushed.at).max(),
+        pushed: remote
+            .and_then(|remote| ledger.pushed.get(&remote))
+            .map(|pushed| now - pushed.at),
         ..Health::default()
     };
     for one in listed(deployment)? {

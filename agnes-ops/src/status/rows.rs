@@ -279,7 +279,9 @@ fn jobs(deployment: Deployment<'_>, state: &Result<Value, String>) -> Fact {
         .count();
     let failing: Vec<&str> = all
         .iter()
-        .filter(|job| is(job, "last_outcome", &"failure".into()))
+        .filter(|job| {
+            is(job, "last_outcome", &"failure".into()) || is(job, "last_outcome", &"timeout".into())
+        })
         .filter_map(|job| job.get("name")?.as_str())
         .collect();
     let failed = match failing.is_empty() {

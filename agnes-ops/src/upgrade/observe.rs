@@ -67,15 +67,16 @@ pub fn look(
     })
 }
 
-/// Which digest is wanted, as the registry says.
+/// Which digest is wanted, as the registry says; `None`: what runs was built here, and is in no registry.
 ///
 /// # Errors
 /// As [`look`].
 pub fn wanted_now(
     deployment: Deployment<'_>,
     surroundings: &Surroundings<'_>,
-) -> Result<Result<Digest, Failure>> {
-    Ok(look(deployment, surroundings, None)?.wanted)
+) -> Result<Option<Result<Digest, Failure>>> {
+    let seen = look(deployment, surroundings, None)?;
+    Ok((!seen.running.is_empty()).then_some(seen.wanted))
 }
 
 /// The digests that a container runs: those by which its repository (or `repository`) knows its image, and the one that it was
