@@ -93,6 +93,25 @@ pub fn manifest(settings: &Settings, server: FileOwner) -> Vec<Directory> {
     list
 }
 
+/// How a directory is, where it is not as it should be: another's (where `owners` count), writable for others, or closed to its owner. What is
+/// stricter is a person's.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn wrong_now(
+    host: &Host,
+    one: &Directory,
+    owners: bool,
+) -> std::io::Result<Option<(FileOwner, u32)>> {
+    // one that is not there is made by whoever needs it
+    let seen = host.owner_and_mode(&one.path)?;
+    Ok(seen.filter(|(owner, mode)| {
+        let too_open = mode & 0o7777 & !one.mode & 0o022;
+        let too_closed = one.mode & 0o700 & !mode;
+        owners && owner.uid != one.owner.uid || too_open != 0 || too_closed != 0
+    }))
+}
+
 /// What would be changed.
 ///
 /// # Errors

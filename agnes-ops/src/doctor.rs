@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use self::catalogue::{CHECKS, known};
+pub use self::files::to_mend as directories_to_mend;
 pub use self::mend::Hands;
 pub use self::patient::{Options as PatientOptions, Patient};
 use crate::outcome::{Exit, Outcome, Refusal, Report};

@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 use crate::alerts::{self, Alert, Kept, Outbox};
 use crate::deployment::Deployment;
 use crate::doctor::{Diagnosis, Finding};
-use crate::host::Host;
+use crate::host::{Held, Host};
 use crate::outcome::{Outcome, Report};
 use crate::{disk, state_file, systemd};
 
@@ -38,6 +38,16 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
         deployment: settings.tls.domain.as_str(),
         dir: &settings.dir,
         state_dir: is_there.then_some(settings.state_dir.as_path()),
+    };
+    // two that look at once would tell everything twice
+    let lock = settings.dir.join(".watch.lock");
+    let _alone = match host.lock(&lock, "watch") {
+        Ok(alone) => Some(alone),
+        Err(Held::By(_)) => {
+            return Ok(Report::ok(Outcome::Unchanged, "another look is at work"));
+        }
+        // a look that cannot be alone is better than none
+        Err(Held::Unusable(_)) => None,
     };
     let holder = host.lock_holder(&settings.dir.join(".lock")).ok().flatten();
     let is_quiet = |holder: &String| AT_WORK.iter().any(|name| holder.contains(name));

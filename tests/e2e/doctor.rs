@@ -163,6 +163,17 @@ const FAULTS: &[Fault] = &[
     ("files.owner", |well| {
         mode(well.deployment.dir().to_owned(), 0o777);
     }),
+    ("files.owner", |well| mode(well.state("audit.key"), 0o666)),
+    ("files.owner", |well| {
+        mode(well.state("secrets/live"), 0o777);
+    }),
+    ("ops.files", |well| {
+        std::fs::write(well.state("ops/ledger/snapshots.json"), "junk").unwrap();
+    }),
+    ("ops.files", |well| {
+        std::fs::create_dir_all(well.state("ops/journal")).unwrap();
+        std::fs::write(well.state("ops/journal/restore.json"), "\0junk").unwrap();
+    }),
     ("secrets.missing", |well| {
         let secret = well.state("secrets/SESSION_SECRET");
         std::fs::remove_dir_all(secret).unwrap();
@@ -383,6 +394,25 @@ fn w04_a_host_that_is_well_has_no_finding_and_says_what_was_not_checked() {
         json!(["store.write"])
     );
     well.ops(&["doctor", "no.such"]).exits(2);
+}
+
+/// What a person has closed stays closed, and nothing that was not named is changed.
+#[test]
+fn w04_fix_opens_nothing() {
+    let well = Well::new();
+    mode(well.deployment.dir().to_owned(), 0o700);
+    mode(well.state("ops"), 0o777);
+    well.ops(&["doctor", "--fix"]).exits(0);
+    let bits = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(bits(well.state("ops")), 0o700);
+    assert_eq!(bits(well.deployment.dir().to_owned()), 0o700);
+    // a certificate of another name is not loaded, however well that would go
+    let served = |well: &Well| well.ops(&["tls", "check"]).detail("served.sha256").clone();
+    let before = served(&well);
+    let (chain, key) = foreign_pair("other.example.com", -1, 90);
+    replace_pair(&well, &chain, &key);
+    well.ops(&["doctor", "--fix"]).exits(10);
+    assert_eq!(served(&well), before);
 }
 
 #[test]

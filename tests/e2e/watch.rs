@@ -157,6 +157,15 @@ fn w02_a_finding_is_told_until_it_is_taken_once_and_again_when_it_is_over() {
     );
     assert_eq!(receiver.took("/json")[0]["state"], "resolved");
     assert_eq!(receiver.took("/beat").len(), 1);
+
+    // two looks at once are one
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(watch);
+        }
+    });
+    assert_eq!(receiver.took(chat).len(), 1);
 }
 
 #[test]

@@ -1,11 +1,17 @@
-//! Owners and modes of the deployment's directories, against the one list that says them.
+//! Owners and modes of the deployment's files, and whether our own can be read.
 //!
-//! Always true: looks at what is on the list alone.
+//! Always true: what is stricter than it has to be is a person's, and stays; only what was found is mended.
 //!
-//! Does not: set them (`--fix` does).
+//! Does not: look below the directories that are named here.
+
+use std::path::{Path, PathBuf};
+
+use agnes_config::Settings;
+use serde_json::Value;
 
 use super::{Found, Patient, Seen, server};
-use crate::directories;
+use crate::directories::{self, Directory};
+use crate::host::{Entry, Host};
 
 pub(super) fn owner(patient: &Patient<'_>) -> Seen {
     let (Some(settings), host) = (patient.settings(), patient.host()) else {
@@ -15,35 +21,142 @@ pub(super) fn owner(patient: &Patient<'_>) -> Seen {
     if !host.is_root() {
         return Seen::Unchecked("this is not root".to_owned());
     }
+    let dir = settings.dir.display();
     let list = match directories::wanted(host, settings) {
         Ok(list) => list,
         Err(why) => return Seen::Unchecked(format!("{why:#}")),
     };
+    // a deployment that looks after certificates alone has no server whose they would be
+    let owners = server::is_expected(patient);
     let mut found = Vec::new();
     for one in list {
-        let next = format!("agnes-ops -C {} doctor files --fix", settings.dir.display());
-        let seen = match host.owner_and_mode(&one.path) {
-            Ok(seen) => seen,
+        match directories::wrong_now(host, &one, owners) {
+            Ok(None) => {}
+            Ok(Some((owner, mode))) => found.push(Found {
+                object: one.path.display().to_string(),
+                evidence: format!(
+                    "is {}:{} {mode:04o} (expected {}:{} {:04o})",
+                    owner.uid, owner.gid, one.owner.uid, one.owner.gid, one.mode
+                ),
+                next: format!("agnes-ops -C {dir} doctor files --fix"),
+            }),
             Err(why) => return Seen::Unchecked(format!("{}: {why}", one.path.display())),
-        };
-        // one that is not there is made by whoever needs it
-        let Some((owner, mode)) = seen else { continue };
-        // a stricter mode is a person's
-        let too_open = mode & 0o7777 & !one.mode;
-        let too_closed = one.mode & 0o700 & !mode;
-        // a deployment that looks after certificates alone has no server whose they would be
-        let is_theirs = owner.uid == one.owner.uid || !server::is_expected(patient);
-        if is_theirs && too_open & 0o022 == 0 && too_closed == 0 {
-            continue;
         }
-        found.push(Found {
-            object: one.path.display().to_string(),
-            evidence: format!(
-                "is {}:{} {mode:04o} (expected {}:{} {:04o})",
-                owner.uid, owner.gid, one.owner.uid, one.owner.gid, one.mode
-            ),
-            next,
-        });
+    }
+    for (path, forbidden) in guarded(settings) {
+        let Ok(Some((_, mode))) = host.owner_and_mode(&path) else {
+            continue;
+        };
+        if mode & forbidden != 0 {
+            found.push(Found {
+                object: path.display().to_string(),
+                evidence: format!("has mode {mode:04o}: others than its owner may use it"),
+                next: format!(
+                    "look who did that, then: chmod {:04o} {}",
+                    mode & 0o7777 & !forbidden,
+                    path.display()
+                ),
+            });
+        }
     }
     Seen::of(found)
+}
+
+/// What is not on the list of directories, and the bits that nobody may have given.
+fn guarded(settings: &Settings) -> Vec<(PathBuf, u32)> {
+    let state = |below: &str| settings.state_dir.join(below);
+    vec![
+        (state("certs"), 0o022),
+        (state("secrets"), 0o022),
+        (state("secrets/live"), 0o022),
+        (state("system.duckdb"), 0o077),
+        (state("audit.key"), 0o077),
+        (settings.data_dir.join("run"), 0o022),
+        (settings.data_dir.join("run/agnesd.sock"), 0o022),
+    ]
+}
+
+/// The directories of the list that are wrong, as they are set right: never more open than they are.
+///
+/// # Errors
+/// When the host cannot be looked at.
+pub fn to_mend(patient: &Patient<'_>, settings: &Settings) -> anyhow::Result<Vec<Directory>> {
+    let host = patient.host();
+    let owners = server::is_expected(patient);
+    let mut list = Vec::new();
+    for one in directories::wanted(host, settings)? {
+        if let Some((owner, mode)) = directories::wrong_now(host, &one, owners)? {
+            let owner = if owners { one.owner } else { owner };
+            let mode = mode & one.mode | one.mode & 0o700;
+            list.push(Directory { owner, mode, ..one });
+        }
+    }
+    Ok(list)
+}
+
+/// Records, journals and ledgers: every command that needs one that is broken ends before it does anything.
+pub(super) fn books(patient: &Patient<'_>) -> Seen {
+    let (Some(settings), host) = (patient.settings(), patient.host()) else {
+        return Seen::Unchecked("the settings are wrong".to_owned());
+    };
+    let mut found = Vec::new();
+    let lock = settings.dir.join(".lock");
+    if matches!(
+        host.entry(&lock),
+        Ok(Entry::Directory | Entry::Other | Entry::Link(_))
+    ) {
+        found.push(broken(&lock, "is no file"));
+    }
+    let mut files = vec![
+        settings.dir.join(".host.json"),
+        settings.dir.join(".adopted.json"),
+    ];
+    files.push(settings.state_dir.join("ops/upgrade-hold.json"));
+    files.push(settings.state_dir.join("ops/applied.json"));
+    for name in ["status", "journal", "ledger", "alerts"] {
+        let directory = settings.state_dir.join("ops").join(name);
+        match host.list(&directory) {
+            Ok(names) => files.extend(
+                names
+                    .iter()
+                    .filter(|name| name.ends_with(".json"))
+                    .map(|name| directory.join(name)),
+            ),
+            Err(why) => found.push(broken(&directory, &why.to_string())),
+        }
+    }
+    for file in files {
+        if let Some(why) = unreadable(host, &file) {
+            found.push(broken(&file, &why));
+        }
+    }
+    Seen::of(found)
+}
+
+fn unreadable(host: &Host, file: &Path) -> Option<String> {
+    match host.entry(file) {
+        Ok(Entry::Absent) => None,
+        Ok(Entry::File { .. }) => match host.read(file) {
+            // a journal is empty when none is open
+            Ok(Some(bytes)) if bytes.is_empty() => None,
+            Ok(Some(bytes)) => serde_json::from_slice::<Value>(&bytes)
+                .err()
+                .map(|why| format!("is no file of this program: {why}")),
+            Ok(None) => None,
+            Err(why) => Some(why.to_string()),
+        },
+        Ok(_) => Some("is no file".to_owned()),
+        Err(why) => Some(why.to_string()),
+    }
+}
+
+fn broken(path: &Path, why: &str) -> Found {
+    Found {
+        object: path.display().to_string(),
+        evidence: why.to_owned(),
+        next: format!(
+            "look at it, and put it aside: mv {0} {0}.aside",
+            path.display()
+        ),
+    }
 }

@@ -4,12 +4,13 @@
 //!
 //! Does not: hold a user's credential.
 
-use agnes_config::Settings;
+use agnes_config::{Runtime, Settings};
 use serde_json::{Value, json};
 
 use super::{Found, Patient, Seen};
 use crate::journal::Journal;
 use crate::served::{ControlSocket, NoAnswer};
+use crate::up;
 
 /// From here on a start takes long, whatever the data.
 const MUCH_WAL: u64 = 512 << 20;
@@ -30,7 +31,16 @@ pub(super) fn answers(patient: &Patient<'_>) -> Seen {
         }
         Err(NoAnswer::Nobody) => {
             let (evidence, next) = match settings.runtime {
-                agnes_config::Runtime::Process => {
+                Runtime::Process
+                    if up::server(patient.host(), settings)
+                        .is_ok_and(|server| server.is_some()) =>
+                {
+                    (
+                        "runs, and does not answer its operator".to_owned(),
+                        format!("agnes-ops -C {dir} down && agnes-ops -C {dir} up"),
+                    )
+                }
+                Runtime::Process => {
                     let log = settings.state_dir.join("ops/agnesd.log");
                     let evidence = format!(
                         "is not running, or does not answer its operator; its log is {}",
@@ -38,18 +48,20 @@ pub(super) fn answers(patient: &Patient<'_>) -> Seen {
                     );
                     (evidence, format!("agnes-ops -C {dir} up"))
                 }
-                agnes_config::Runtime::Compose => (
+                Runtime::Compose => (
                     "is not running, or does not answer its operator".to_owned(),
                     format!("docker compose --project-directory {dir} logs --tail 50 app"),
                 ),
             };
             Seen::found("agnesd", evidence, next)
         }
-        Err(why) => Seen::found(
-            "agnesd",
-            why.to_string(),
-            format!("agnes-ops -C {dir} status"),
-        ),
+        Err(why) => {
+            let next = match settings.runtime {
+                Runtime::Process => format!("agnes-ops -C {dir} down && agnes-ops -C {dir} up"),
+                Runtime::Compose => format!("docker compose --project-directory {dir} restart app"),
+            };
+            Seen::found("agnesd", why.to_string(), next)
+        }
     }
 }
 
@@ -202,7 +214,7 @@ pub(super) fn audit(patient: &Patient<'_>) -> Seen {
             "audit log",
             format!("{what}, at {}", text("at")),
             format!(
-                "agnes-ops -C {} snapshot create, then agnesd audit verify on its copy",
+                "keep a copy: agnes-ops -C {} snapshot create; then docs/server.md, audit, says what it may mean",
                 settings.dir.display()
             ),
         )
@@ -282,7 +294,7 @@ pub(super) fn is_expected(patient: &Patient<'_>) -> bool {
 fn expected<'a>(patient: &Patient<'a>) -> Option<&'a Settings> {
     let settings = patient.settings()?;
     let was_here = settings.state_dir.join("system.duckdb").exists();
-    let is_process = settings.runtime == agnes_config::Runtime::Process;
+    let is_process = settings.runtime == Runtime::Process;
     (was_here || patient.has_stack(settings) || is_process && has_started(settings))
         .then_some(settings)
 }

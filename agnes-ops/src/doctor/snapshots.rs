@@ -23,7 +23,7 @@ pub(super) fn damaged(patient: &Patient<'_>) -> Seen {
         let each = health.damaged.iter().map(|id| Found {
             object: id.clone(),
             evidence: "is not what its manifest says".to_owned(),
-            next: format!("agnes-ops -C {dir} snapshot verify {id}, then make a fresh one"),
+            next: format!("agnes-ops -C {dir} snapshot create; then see what is wrong (snapshot verify {id}) and remove it"),
         });
         Seen::of(each.collect())
     })

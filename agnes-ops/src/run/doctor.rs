@@ -59,7 +59,7 @@ pub(super) fn run(
         mode: Mode::Real,
         root: None,
     };
-    with_hands(commands, &again, |hands| {
+    with_hands(commands, &patient, &again, |hands| {
         doctor::doctor(&patient, &args.ids, Some(hands))
     })
 }
@@ -87,6 +87,7 @@ pub(super) fn quick(
 /// The commands that mend, as they run by themselves.
 fn with_hands(
     commands: Commands<'_>,
+    patient: &Patient<'_>,
     again: &dyn Fn() -> Diagnosis,
     run: impl FnOnce(&Hands<'_>) -> Report,
 ) -> Report {
@@ -101,7 +102,7 @@ fn with_hands(
     };
     let reload = || commands.recorded("tls reload", commands.reload_certificate());
     let units = || commands.recorded("units install", commands.install_units());
-    let directories = || directories_right(deployment);
+    let directories = || directories_right(deployment, patient);
     let key_mode = || key_mode_right(deployment);
     run(&Hands {
         secrets: &secrets,
@@ -122,9 +123,9 @@ pub(super) fn surroundings(environment: &Environment) -> upgrade::Surroundings<'
     }
 }
 
-fn directories_right(deployment: Deployment<'_>) -> Result<Report> {
+fn directories_right(deployment: Deployment<'_>, patient: &Patient<'_>) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
-    let list = directories::wanted(host, settings)?;
+    let list = doctor::directories_to_mend(patient, settings)?;
     let changed = directories::converge(host, settings, &list)?;
     Ok(changed_or_not(changed.join("; ")))
 }
