@@ -100,12 +100,16 @@ pub(super) fn books(patient: &Patient<'_>) -> Seen {
         return Seen::Unchecked("the settings are wrong".to_owned());
     };
     let mut found = Vec::new();
-    let lock = settings.dir.join(".lock");
-    if matches!(
-        host.entry(&lock),
-        Ok(Entry::Directory | Entry::Other | Entry::Link(_))
-    ) {
-        found.push(broken(&lock, "is no file"));
+    for file in [
+        settings.dir.join(".lock"),
+        settings.state_dir.join("agnesd.pid"),
+    ] {
+        if matches!(
+            host.entry(&file),
+            Ok(Entry::Directory | Entry::Other | Entry::Link(_))
+        ) {
+            found.push(broken(&file, "is no file"));
+        }
     }
     let mut files = vec![
         settings.dir.join(".host.json"),
