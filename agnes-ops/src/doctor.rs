@@ -21,6 +21,7 @@ mod stack;
 mod tls;
 mod units;
 
+use agnes_config::Loaded;
 use serde::Serialize;
 use serde_json::json;
 
@@ -29,6 +30,9 @@ pub use self::files::to_mend as directories_to_mend;
 pub use self::mend::Hands;
 pub use self::patient::{Options as PatientOptions, Patient};
 use crate::outcome::{Exit, Outcome, Refusal, Report};
+
+/// The check that comes before all others.
+const VALID: &str = "config.valid";
 
 /// How deep a look goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +187,29 @@ pub fn examine(patient: &Patient<'_>, depth: Depth, ids: &[String]) -> Diagnosis
     }
     diagnosis.findings = order::ordered(found);
     diagnosis
+}
+
+/// What is known of a deployment whose settings are wrong: nothing else can be looked at.
+pub fn of_wrong_settings(loaded: &Loaded) -> Diagnosis {
+    let (valid, others): (Vec<&Check>, Vec<&Check>) =
+        CHECKS.iter().partition(|check| check.id == VALID);
+    let found = valid
+        .into_iter()
+        .map(|check| (check, config::wrong(loaded)));
+    let unchecked = others.into_iter().map(|check| Unchecked {
+        id: check.id,
+        why: "the settings are wrong".to_owned(),
+    });
+    Diagnosis {
+        findings: order::ordered(found.collect()),
+        passed: Vec::new(),
+        unchecked: unchecked.collect(),
+    }
+}
+
+/// `doctor` of a deployment whose settings are wrong.
+pub fn refused(loaded: &Loaded) -> Report {
+    report(&of_wrong_settings(loaded), &mend::Mended::default())
 }
 
 /// `doctor`.

@@ -164,9 +164,7 @@ fn dispatch(
         Command::Render(verb) => rendered::without_deployment(host, verb),
         Command::Completions { shell } => Some(Ok(shipped::completions(*shell))),
         Command::Man { output } => Some(shipped::man(host, output)),
-        Command::Doctor(args) if loaded.settings.is_none() => {
-            Some(Ok(doctor::run(args, environment, host, loaded, None)))
-        }
+        Command::Doctor(_) if loaded.settings.is_none() => Some(Ok(crate::doctor::refused(loaded))),
         Command::Alert { unit } => {
             let settings = loaded.settings.as_ref();
             let named = dir.display().to_string();
@@ -317,13 +315,7 @@ fn command(
             Ok(render_compose(environment, deployment, loaded, *dry_run))
         }
         Command::Units(verb) => units::run(verb, environment, deployment),
-        Command::Doctor(args) => Ok(doctor::run(
-            args,
-            environment,
-            host,
-            loaded,
-            Some(deployment),
-        )),
+        Command::Doctor(args) => Ok(doctor::run(args, environment, deployment, loaded)),
         Command::Boot(args) => boot::run(args, environment, deployment, loaded, prepared),
         Command::Adopt { give_back, dry_run } => {
             let whose = match give_back {

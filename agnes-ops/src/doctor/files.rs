@@ -14,9 +14,7 @@ use crate::directories::{self, Directory};
 use crate::host::{Entry, Host};
 
 pub(super) fn owner(patient: &Patient<'_>) -> Seen {
-    let (Some(settings), host) = (patient.settings(), patient.host()) else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let (settings, host) = (patient.settings(), patient.host());
     // whoever is not root has a deployment of his own
     if !host.is_root() {
         return Seen::Unchecked("this is not root".to_owned());
@@ -96,9 +94,7 @@ pub fn to_mend(patient: &Patient<'_>, settings: &Settings) -> anyhow::Result<Vec
 
 /// Records, journals and ledgers: every command that needs one that is broken ends before it does anything.
 pub(super) fn books(patient: &Patient<'_>) -> Seen {
-    let (Some(settings), host) = (patient.settings(), patient.host()) else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let (settings, host) = (patient.settings(), patient.host());
     let mut found = Vec::new();
     for file in [
         settings.dir.join(".lock"),

@@ -28,9 +28,7 @@ const PRIVATE: [(u16, &str); 2] = [
 const LISTENS: &str = "0A";
 
 pub(super) fn resolves(patient: &Patient<'_>) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let settings = patient.settings();
     let mut found = Vec::new();
     let mut unchecked = String::new();
     for name in names(settings) {
@@ -56,9 +54,7 @@ pub(super) fn resolves(patient: &Patient<'_>) -> Seen {
 
 /// Whether each address presents the certificate that is installed.
 pub(super) fn addresses(patient: &Patient<'_>) -> Seen {
-    let Some(deployment) = patient.deployment() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let deployment = patient.deployment();
     let settings = deployment.settings;
     if !tls::is_wanted(settings) {
         return Seen::Unchecked("no certificate of ours is to be served".to_owned());

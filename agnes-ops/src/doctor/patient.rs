@@ -23,12 +23,10 @@ use crate::{compose, secrets, tls, units, upgrade};
 /// What is looked at.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// The host.
-    pub host: &'a Host,
     /// All that the settings say of themselves.
     pub loaded: &'a Loaded,
-    /// `None`: the settings are wrong.
-    pub deployment: Option<Deployment<'a>>,
+    /// What is looked at.
+    pub deployment: Deployment<'a>,
     /// For the image.
     pub surroundings: &'a upgrade::Surroundings<'a>,
     /// The environment, for the variables that `.env` may use.
@@ -61,15 +59,15 @@ impl<'a> Patient<'a> {
     }
 
     pub(super) fn host(&self) -> &'a Host {
-        self.options.host
+        self.options.deployment.host
     }
 
-    pub(super) fn deployment(&self) -> Option<Deployment<'a>> {
+    pub(super) fn deployment(&self) -> Deployment<'a> {
         self.options.deployment
     }
 
-    pub(super) fn settings(&self) -> Option<&'a Settings> {
-        Some(self.options.deployment?.settings)
+    pub(super) fn settings(&self) -> &'a Settings {
+        self.options.deployment.settings
     }
 
     /// What the running server says of itself.

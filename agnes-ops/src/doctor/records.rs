@@ -10,9 +10,7 @@ use super::{Patient, Seen};
 
 /// Whether the last run of a command failed.
 pub(super) fn failed(patient: &Patient<'_>, slug: &str, command: &str) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let settings = patient.settings();
     let Some(record) = patient.record(settings, slug) else {
         return Seen::Unchecked(format!("{command} has not run here"));
     };

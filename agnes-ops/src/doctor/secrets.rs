@@ -10,9 +10,7 @@ use super::{Found, Patient, Seen};
 
 /// The findings of one id.
 pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
-    let Some(deployment) = patient.deployment() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let deployment = patient.deployment();
     let settings = deployment.settings;
     // a deployment that looks after certificates alone has no server to have secrets for
     if !settings.state_dir.join("secrets").exists() && !is_expected(patient) {
@@ -50,7 +48,6 @@ pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
 
 /// Where a server of ours should run, there should be secrets.
 fn is_expected(patient: &Patient<'_>) -> bool {
-    patient.settings().is_some_and(|settings| {
-        patient.has_stack(settings) || settings.state_dir.join("system.duckdb").exists()
-    })
+    let settings = patient.settings();
+    patient.has_stack(settings) || settings.state_dir.join("system.duckdb").exists()
 }

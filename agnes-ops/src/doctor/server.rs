@@ -21,7 +21,7 @@ const HOLDING: [&str; 2] = ["upgrade", "restore"];
 
 pub(super) fn answers(patient: &Patient<'_>) -> Seen {
     let Some(settings) = expected(patient) else {
-        return no_server(patient);
+        return no_server();
     };
     let dir = settings.dir.display();
     match patient.state(settings) {
@@ -66,9 +66,7 @@ pub(super) fn answers(patient: &Patient<'_>) -> Seen {
 }
 
 pub(super) fn quarantined(patient: &Patient<'_>) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return no_server(patient);
-    };
+    let settings = patient.settings();
     let mark = settings.state_dir.join("system.duckdb.quarantined");
     match patient.host().size(&mark) {
         Ok(None) => Seen::Passed,
@@ -122,9 +120,7 @@ pub(super) fn ready(patient: &Patient<'_>) -> Seen {
 
 /// A run that was cut off.
 pub(super) fn open(patient: &Patient<'_>, journal: &str, command: &str) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return no_server(patient);
-    };
+    let settings = patient.settings();
     match Journal::new(&settings.state_dir, journal).is_open(patient.host()) {
         Ok(true) if !is_at_work(patient, settings) => Seen::found(
             journal,
@@ -277,7 +273,7 @@ pub(super) fn limited(patient: &Patient<'_>) -> Seen {
 
 fn with(patient: &Patient<'_>, judge: impl FnOnce(&Settings, &Value) -> Seen) -> Seen {
     let Some(settings) = expected(patient) else {
-        return no_server(patient);
+        return no_server();
     };
     match patient.state(settings) {
         Ok(state) => judge(settings, state),
@@ -292,7 +288,7 @@ pub(super) fn is_expected(patient: &Patient<'_>) -> bool {
 
 /// The settings, where a server of ours should run: whoever looks after certificates alone has none.
 fn expected<'a>(patient: &Patient<'a>) -> Option<&'a Settings> {
-    let settings = patient.settings()?;
+    let settings = patient.settings();
     let was_here = settings.state_dir.join("system.duckdb").exists();
     let is_process = settings.runtime == Runtime::Process;
     (was_here || patient.has_stack(settings) || is_process && has_started(settings))
@@ -304,12 +300,8 @@ fn has_started(settings: &Settings) -> bool {
     settings.state_dir.join("ops/agnesd.json").exists()
 }
 
-fn no_server(patient: &Patient<'_>) -> Seen {
-    let why = match patient.settings() {
-        None => "the settings are wrong",
-        Some(_) => "no server of ours was ever started here",
-    };
-    Seen::Unchecked(why.to_owned())
+fn no_server() -> Seen {
+    Seen::Unchecked("no server of ours was ever started here".to_owned())
 }
 
 pub(super) fn is_at_work(patient: &Patient<'_>, settings: &Settings) -> bool {

@@ -144,9 +144,7 @@ pub(super) fn opens(patient: &Patient<'_>) -> Seen {
 const CANNOT: [&str; 4] = ["no-room", "no-reader", "no-program", "disk-full"];
 
 fn with(patient: &Patient<'_>, judge: impl Fn(Deployment<'_>, &Health) -> Seen) -> Seen {
-    let Some(deployment) = patient.deployment() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let deployment = patient.deployment();
     match snapshot::health(deployment) {
         Ok(health) => judge(deployment, &health),
         Err(why) => Seen::Unchecked(format!("{why:#}")),

@@ -25,9 +25,7 @@ const LATELY: time::Duration = time::Duration::hours(1);
 const KILLED: i64 = 137;
 
 pub(super) fn engine(patient: &Patient<'_>) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let settings = patient.settings();
     if !patient.has_stack(settings) {
         return no_stack(settings);
     }
@@ -178,9 +176,7 @@ pub(super) fn mounts(patient: &Patient<'_>) -> Seen {
 
 pub(super) fn drift(patient: &Patient<'_>) -> Seen {
     with(patient, |settings, _| {
-        let Some(deployment) = patient.deployment() else {
-            return no_stack(settings);
-        };
+        let deployment = patient.deployment();
         let options = &patient.options;
         let next = format!(
             "agnes-ops -C {} upgrade (the next tick does it too)",
@@ -206,9 +202,7 @@ pub(super) fn registry(patient: &Patient<'_>) -> Seen {
         if settings.upgrade.mode == agnes_config::UpgradeMode::Off {
             return Seen::Unchecked("upgrade.mode is off".to_owned());
         }
-        let Some(deployment) = patient.deployment() else {
-            return no_stack(settings);
-        };
+        let deployment = patient.deployment();
         match upgrade::wanted(deployment, patient.options.surroundings) {
             Err(why) => Seen::Unchecked(format!("{why:#}")),
             Ok(None) => {
@@ -251,9 +245,7 @@ fn with(
     patient: &Patient<'_>,
     judge: impl FnOnce(&Settings, &[(Container, Inspected)]) -> Seen,
 ) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let settings = patient.settings();
     if !patient.has_stack(settings) {
         return no_stack(settings);
     }

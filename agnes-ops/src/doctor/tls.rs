@@ -16,9 +16,7 @@ const EXPIRED: &str = ": expired";
 
 /// The findings that `tls check` gives this id.
 pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
-    let Some(deployment) = patient.deployment() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let deployment = patient.deployment();
     if !is_wanted(deployment) {
         return Seen::Unchecked("no certificate of ours is to be served".to_owned());
     }
@@ -55,9 +53,7 @@ pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
 
 /// Asks the source, as a rotation would.
 pub(super) fn source(patient: &Patient<'_>) -> Seen {
-    let Some(deployment) = patient.deployment() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let deployment = patient.deployment();
     let Some(url) = &deployment.settings.tls.fullchain_url else {
         return Seen::Unchecked("TLS_FULLCHAIN_URL is not set".to_owned());
     };

@@ -25,9 +25,7 @@ fn most(timer: &str) -> Duration {
 
 /// The findings of one id.
 pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let settings = patient.settings();
     if let Some(unchecked) = without_systemd() {
         return unchecked;
     }
@@ -45,9 +43,7 @@ pub(super) fn of(patient: &Patient<'_>, id: &str) -> Seen {
 
 /// Whether what the timers run left a record lately.
 pub(super) fn effect(patient: &Patient<'_>) -> Seen {
-    let Some(settings) = patient.settings() else {
-        return Seen::Unchecked("the settings are wrong".to_owned());
-    };
+    let settings = patient.settings();
     if let Some(unchecked) = without_systemd() {
         return unchecked;
     }

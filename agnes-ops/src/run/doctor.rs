@@ -13,23 +13,19 @@ use crate::cli;
 use crate::deployment::Deployment;
 use crate::directories;
 use crate::doctor::{self, Depth, Diagnosis, Hands, Patient, PatientOptions};
-use crate::host::Host;
 use crate::outcome::{Outcome, Report};
 use crate::{tls, upgrade};
 
-/// Also where the settings are wrong, which is what is found then.
 pub(super) fn run(
     args: &cli::Doctor,
     environment: &Environment,
-    host: &Host,
+    deployment: Deployment<'_>,
     loaded: &Loaded,
-    deployment: Option<Deployment<'_>>,
 ) -> Report {
     let surroundings = surroundings(environment);
     let program = server_program(environment);
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let options = PatientOptions {
-        host,
         loaded,
         deployment,
         surroundings: &surroundings,
@@ -37,15 +33,18 @@ pub(super) fn run(
         program: &program,
     };
     let patient = Patient::new(options);
-    let Some(deployment) = deployment.filter(|_| args.fix) else {
+    if !args.fix {
         return doctor::doctor(&patient, &args.ids, None);
-    };
+    }
     let again = || {
         let loaded = settings(&deployment.settings.dir, environment);
-        let deployment = loaded.settings.as_ref().map(|settings| Deployment {
+        let Some(settings) = &loaded.settings else {
+            return doctor::of_wrong_settings(&loaded);
+        };
+        let deployment = Deployment {
             settings,
             ..deployment
-        });
+        };
         let patient = Patient::new(PatientOptions {
             loaded: &loaded,
             deployment,
@@ -74,9 +73,8 @@ pub(super) fn quick(
     let program = server_program(environment);
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let patient = Patient::new(PatientOptions {
-        host: deployment.host,
         loaded,
-        deployment: Some(deployment),
+        deployment,
         surroundings: &surroundings,
         lookup: &lookup,
         program: &program,
