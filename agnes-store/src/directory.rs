@@ -161,6 +161,14 @@ impl Directory {
         self.sessions.get(&id)
     }
 
+    /// The sessions of one user, oldest first, expired or not.
+    pub fn sessions_of(&self, user: Id) -> Vec<Arc<Session>> {
+        let all = self.sessions.values();
+        let mut sessions: Vec<_> = all.filter(|one| one.user_id == user).cloned().collect();
+        sessions.sort_unstable_by_key(|session| session.id);
+        sessions
+    }
+
     /// The token whose SHA-256 is `hash` (hex).
     pub fn token_by_hash(&self, hash: &str) -> Option<&Arc<Token>> {
         self.token_hashes

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod containment;
 mod directory;
 mod engine;
 mod error;
@@ -19,6 +20,7 @@ pub mod links;
 mod migrations;
 mod observe;
 pub mod offline;
+pub mod raised_limits;
 mod readers;
 mod refusals;
 pub mod sessions;

@@ -1,4 +1,5 @@
-//! Refused credentials, before they are rows: one row for each address, kind and minute, with a count.
+//! Refused credentials and refused calls, before they are rows: one row for each address, kind and minute, with a count; of
+//! those whose credential is good, for each of them.
 //!
 //! Always true: a refusal can be seen by a query at once and becomes a row when its minute is over, under the id that it had
 //! all along. A flood cannot fill the memory: beyond a number of addresses the others share one entry.
@@ -20,12 +21,17 @@ const MOST: usize = 10_000;
 /// The address of the entry that stands for all that had no room.
 const OTHERS: &str = "others";
 
+/// The kind of a call that its caller may not make.
+const PERMISSION: &str = "permission";
+
 /// What is counted together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     minute: i64,
     ip: String,
     kind: &'static str,
+    /// Who it is, where that is known; else empty.
+    actor: String,
 }
 
 #[derive(Debug, Clone)]
@@ -44,17 +50,28 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Counts one. `kind` says what was refused: `password`, `bearer`, `scheduler`, …; `resource` what it was for.
+    /// Counts a credential. `kind` says which: `password`, `bearer`, `scheduler`, …; `resource` what it was for.
     pub(crate) fn count(&self, origin: &Origin, kind: &'static str, resource: &str) {
+        self.add(origin, kind, String::new(), resource);
+    }
+
+    /// Counts a call that its caller, who is known, may not make.
+    pub(crate) fn count_denied(&self, origin: &Origin, resource: &str) {
+        self.add(origin, PERMISSION, origin.actor.clone(), resource);
+    }
+
+    fn add(&self, origin: &Origin, kind: &'static str, actor: String, resource: &str) {
         let now = clock::now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = Key {
             minute: now.unix_timestamp().div_euclid(60),
             ip: origin.ip.clone(),
             kind,
+            actor,
         };
         if waiting.len() >= MOST && !waiting.contains_key(&key) {
             key.ip = OTHERS.to_owned();
+            key.actor.clear();
         }
         let entry = waiting.entry(key).or_insert_with_key(|key| Entry {
             id: Id::new(),
@@ -62,6 +79,11 @@ impl Refusals {
             // as much of it as a row keeps: what a stranger sends must not fill the memory
             origin: Origin {
                 ip: key.ip.clone(),
+                // an entry that several share is nobody's
+                actor: match key.kind == PERMISSION && key.actor.is_empty() {
+                    true => OTHERS.to_owned(),
+                    false => origin.actor.clone(),
+                },
                 user_agent: tame(&origin.user_agent),
                 ..origin.clone()
             },
@@ -142,8 +164,12 @@ impl Taken {
 }
 
 fn event(key: &Key, entry: &Entry) -> Event {
-    let mut event = Event::done("auth.failed", entry.resource.clone())
-        .ended(Outcome::Failure)
+    let (action, outcome) = match key.kind {
+        PERMISSION => ("auth.denied", Outcome::Denied),
+        _ => ("auth.failed", Outcome::Failure),
+    };
+    let mut event = Event::done(action, entry.resource.clone())
+        .ended(outcome)
         .with("kind", key.kind)
         .with("count", entry.count);
     event.count = entry.count;

@@ -12,8 +12,8 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use crate::audit::query::{self, Cursor, Filter};
-use crate::audit::resume;
 use crate::audit::{Event, Origin, Row};
+use crate::audit::{resume, verify};
 use crate::directory::{Directory, load};
 use crate::engine::error::OpenError;
 use crate::engine::{Engine, Options};
@@ -170,6 +170,11 @@ impl Store {
         self.refusals.count(origin, kind, resource);
     }
 
+    /// Counts a call that its caller, who is known, may not make; a row as [`Store::refused`] makes them, of each caller.
+    pub fn denied(&self, origin: &Origin, resource: &str) {
+        self.refusals.count_denied(origin, resource);
+    }
+
     /// Writes the refusals whose minute is over; nothing while writes are held.
     ///
     /// # Errors
@@ -233,6 +238,16 @@ impl Store {
         let next = next.map(Cursor::Before);
         rows.extend(stored);
         Ok((rows, next))
+    }
+
+    /// Every row of the audit log against the hash before it, the stored head and the witness, while the server runs.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when it cannot be read at all; what is wrong with it is in the report.
+    pub async fn verify_audit(&self) -> Result<verify::Report> {
+        let (file, beside) = (self.options.database(), self.options.state_dir.clone());
+        self.read(move |connection| Ok(verify::judge_open(connection, &file, &beside)?))
+            .await
     }
 
     /// Reads with a connection of its own, off the runtime's threads.
@@ -328,7 +343,7 @@ impl Store {
         (head.seq, head.hash.clone())
     }
 
-    /// Removes what has expired: sessions and links. Personal tokens stay for their owners to see.
+    /// Removes what has expired: sessions, links and raised limits. Personal tokens stay for their owners to see.
     ///
     /// # Errors
     /// As any write.
@@ -353,7 +368,8 @@ impl Store {
                 for link in &links {
                     txn.remove_link(link)?;
                 }
-                Ok(sessions.len() + links.len())
+                let raised = txn.expire_raised_limits()?;
+                Ok(sessions.len() + links.len() + raised)
             })
             .await
     }

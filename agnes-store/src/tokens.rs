@@ -193,12 +193,14 @@ impl Txn<'_> {
         }))
     }
 
-    pub(crate) fn revoke_tokens_of(&mut self, user: Id) -> Result<()> {
+    pub(crate) fn revoke_tokens_of(&mut self, user: Id) -> Result<usize> {
+        let mut revoked = 0;
         for token in self.directory.tokens_of(user) {
             if token.revoked_at.is_none() {
                 self.revoke(&token)?;
+                revoked += 1;
             }
         }
-        Ok(())
+        Ok(revoked)
     }
 }

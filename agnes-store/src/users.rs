@@ -315,7 +315,7 @@ impl Txn<'_> {
         self.directory.put_user(user)
     }
 
-    fn replace_user(&mut self, user: User) -> Result<Arc<User>> {
+    pub(crate) fn replace_user(&mut self, user: User) -> Result<Arc<User>> {
         self.execute(
             "UPDATE users SET password_hash = ?, disabled = ?, epoch = ? WHERE id = ?",
             params![

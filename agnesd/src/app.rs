@@ -25,7 +25,7 @@ use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
 use crate::guard::Guard;
 use crate::jobs::Jobs;
-use crate::limits::RateLimits;
+use crate::limits::{Raised, RateLimits};
 use crate::metrics::Metrics;
 use crate::tls::Served;
 
@@ -184,6 +184,19 @@ impl App {
             epoch: user.epoch,
         };
         self.keys.sign(claims, clock::now().unix_timestamp())
+    }
+
+    /// Takes up what principals were given more of.
+    pub(crate) fn take_up_raised_limits(&self) {
+        let now = clock::now();
+        let raised = self.store.directory().raised_limits(now).into_iter();
+        let raised = raised.filter_map(|raised| {
+            let left = (raised.terms.until - now).try_into().ok()?;
+            let until = Instant::now().checked_add(left)?;
+            let limit = raised.terms.per_min;
+            Some((raised.user, Raised { limit, until }))
+        });
+        self.limits.raise(raised.collect());
     }
 
     /// Where snapshots are: `$DATA_DIR/snapshots`, or below the state directory where there is no data disk.

@@ -19,7 +19,7 @@ use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ use crate::request::RequestId;
 use crate::routes::{account, audit, jobs};
 
 mod acts;
+mod audit_log;
+mod principals;
 mod state;
 
 /// The actor of everything that is done here.
@@ -174,7 +176,14 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/state", get(state::state))
         .route("/v1/audit", get(audit::page))
+        .route("/v1/audit/verify", post(audit_log::verify))
         .route("/v1/jobs", get(jobs::list))
+        .route("/v1/principals/{who}", get(principals::show))
+        .route("/v1/principals/{who}/contain", post(principals::contain))
+        .route(
+            "/v1/principals/{who}/limit",
+            put(principals::raise_limit).delete(principals::end_raised_limit),
+        )
         .route("/v1/keys/reload", post(acts::reload_keys))
         .route("/v1/keys/probe", post(acts::probe_keys))
         .route("/api/me", get(account::me).layer(known))

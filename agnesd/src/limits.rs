@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use agnes_store::Id;
@@ -88,6 +88,15 @@ pub(crate) struct AtLimit {
     pub(crate) retry_after_secs: u64,
 }
 
+/// More for one principal, until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Raised {
+    /// Calls in 60 s; what everybody may is never made less by it.
+    pub(crate) limit: u32,
+    /// From then on it is over.
+    pub(crate) until: Instant,
+}
+
 /// All counts.
 #[derive(Debug)]
 pub(crate) struct RateLimits {
@@ -115,6 +124,17 @@ impl RateLimits {
         }
     }
 
+    /// What principals may in place of what everybody may; replaces what was said before.
+    pub(crate) fn raise(&self, raised: HashMap<Id, Raised>) {
+        let all = self.principals.raised.write();
+        *all.unwrap_or_else(PoisonError::into_inner) = raised;
+    }
+
+    /// Calls in 60 s for a principal at `now`; 0: not limited.
+    pub(crate) fn of_principal(&self, id: Id, now: Instant) -> u32 {
+        self.principals.limit_of(&Key::Principal(id), now)
+    }
+
     /// Whose next call would be refused, the longest wait first.
     pub(crate) fn limited(&self, now: Instant) -> Vec<AtLimit> {
         let mut all = self.principals.limited(now);
@@ -128,6 +148,7 @@ impl RateLimits {
 #[derive(Debug)]
 struct Counts {
     limit: u32,
+    raised: RwLock<HashMap<Id, Raised>>,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
 }
@@ -151,13 +172,14 @@ impl Counts {
     fn new(limit: u32) -> Self {
         Self {
             limit,
+            raised: RwLock::default(),
             hasher: RandomState::new(),
             shards: Default::default(),
         }
     }
 
     fn check(&self, key: Key, now: Instant) -> Result<Allowed, Limited> {
-        let limit = self.limit_of(&key);
+        let limit = self.limit_of(&key, now);
         if limit == 0 {
             return Ok(Allowed {
                 limit,
@@ -171,9 +193,16 @@ impl Counts {
         shard.windows.entry(key).or_default().check(limit, now)
     }
 
-    /// One limit for all today; a principal's own would be looked up here.
-    fn limit_of(&self, _: &Key) -> u32 {
-        self.limit
+    /// One limit for all, but for principals who were given more.
+    fn limit_of(&self, key: &Key, now: Instant) -> u32 {
+        let (Key::Principal(id), 1..) = (key, self.limit) else {
+            return self.limit;
+        };
+        let raised = self.raised.read().unwrap_or_else(PoisonError::into_inner);
+        match raised.get(id) {
+            Some(raised) if raised.until > now => raised.limit.max(self.limit),
+            _ => self.limit,
+        }
     }
 
     fn limited(&self, now: Instant) -> Vec<AtLimit> {
@@ -181,7 +210,7 @@ impl Counts {
         for shard in &self.shards {
             let shard = locked(shard);
             for (key, window) in &shard.windows {
-                let limit = self.limit_of(key);
+                let limit = self.limit_of(key, now);
                 if let Some(retry_after_secs) = window.full_for(limit, now) {
                     found.push(AtLimit {
                         key: *key,

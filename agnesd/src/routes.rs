@@ -77,7 +77,10 @@ impl Page {
 ///
 /// # Errors
 /// 404 where there is none.
-fn user<'a>(directory: &'a Directory, id_or_email: &str) -> Result<&'a Arc<User>, Problem> {
+pub(crate) fn user<'a>(
+    directory: &'a Directory,
+    id_or_email: &str,
+) -> Result<&'a Arc<User>, Problem> {
     let user = match id_or_email.parse::<Id>() {
         Ok(id) => directory.user(id),
         Err(_) => directory.user_by_email(&id_or_email.trim().to_lowercase()),

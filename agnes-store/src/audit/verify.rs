@@ -227,6 +227,35 @@ fn judge(options: &Options, file: &Path, named: &Path, beside: &Path) -> Result<
     };
     let connection =
         attach(file, Access::ReadOnly, options.limits(), None).map_err(failed("open"))?;
+    let witness = Witness::read(&beside.join(WITNESS));
+    judge_rows(&connection, named, beside, &witness)
+        .map_err(|e| failed("read the anchors")(words(&e)))
+}
+
+/// What a running server has, as one transaction of a reader sees it.
+///
+/// # Errors
+/// When nothing can be read.
+pub(crate) fn judge_open(
+    connection: &Connection,
+    named: &Path,
+    beside: &Path,
+) -> duckdb::Result<Report> {
+    // before the transaction: a witness names a row that was durable before it, and so one that the transaction sees
+    let witness = Witness::read(&beside.join(WITNESS));
+    connection.execute_batch("BEGIN TRANSACTION READ ONLY")?;
+    let report = judge_rows(connection, named, beside, &witness);
+    let ended = connection.execute_batch("ROLLBACK");
+    let report = report?;
+    ended.map(|()| report)
+}
+
+fn judge_rows(
+    connection: &Connection,
+    named: &Path,
+    beside: &Path,
+    witness: &Found,
+) -> duckdb::Result<Report> {
     let mut report = Report {
         file: named.to_owned(),
         ..Report::default()
@@ -235,15 +264,14 @@ fn judge(options: &Options, file: &Path, named: &Path, beside: &Path) -> Result<
         report.finding(Kind::KeyBad, None, why);
         None
     });
-    let witness = Witness::read(&beside.join(WITNESS));
-    let anchors = anchor::all(&connection).map_err(|e| failed("read the anchors")(words(&e)))?;
+    let anchors = anchor::all(connection)?;
     let start = judge_anchors(&mut report, &anchors, key.as_ref());
-    let wanted = match &witness {
+    let wanted = match witness {
         Found::Sound(witness) => Some(witness.seq),
         Found::Missing | Found::Bad(_) => None,
     };
     let mut walk = Walk::from(start, wanted);
-    if let Err(why) = walk.all(&connection, &mut report) {
+    if let Err(why) = walk.all(connection, &mut report) {
         let seq = walk.last().seq.checked_add(1);
         report.finding(
             Kind::Unreadable,
@@ -252,9 +280,9 @@ fn judge(options: &Options, file: &Path, named: &Path, beside: &Path) -> Result<
         );
         return Ok(report);
     }
-    judge_head(&mut report, &connection, walk.last());
-    report.without_witness = witness == Found::Missing;
-    judge_witness(&mut report, &witness, &walk, key.as_ref());
+    judge_head(&mut report, connection, walk.last());
+    report.without_witness = *witness == Found::Missing;
+    judge_witness(&mut report, witness, &walk, key.as_ref());
     Ok(report)
 }
 

@@ -214,6 +214,38 @@ async fn a_hold_stops_writes_survives_a_restart_and_ends_only_by_its_holder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_not_allowed_are_counted_for_each_caller() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    for (actor, times) in [("a@example.com", 3), ("b@example.com", 2)] {
+        let of = Origin {
+            actor: actor.to_owned(),
+            ..origin()
+        };
+        for _ in 0..times {
+            store.denied(&of, "GET /api/users");
+        }
+    }
+    store.flush_refusals(Which::All).await.unwrap();
+    for (actor, times) in [("a@example.com", 3), ("b@example.com", 2)] {
+        let filter = Filter {
+            actor: Some(actor.to_owned()),
+            action: Some("auth.denied".to_owned()),
+            outcome: Some("denied".to_owned()),
+            ..Filter::default()
+        };
+        let (rows, _) = store
+            .audit_page(filter, Cursor::default(), 10)
+            .await
+            .unwrap();
+        assert_eq!(rows.iter().map(|row| row.count).sum::<i64>(), times);
+        assert!(rows.iter().all(|row| row.resource == "GET /api/users"));
+    }
+    close(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_one_address_kind_and_minute_share_a_row_and_are_seen_at_once() {
     let place = Place::new();
     let store = place.open();

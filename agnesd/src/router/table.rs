@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::access::{Access, Denied};
 use crate::error::Problem;
+use crate::request::Asker;
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -139,8 +140,21 @@ where
     fn call(self, request: Request, app: Arc<App>) -> Answering {
         match admit(self.access, &request, &app) {
             Ok(()) => self.handler.call(request, app),
-            Err(problem) => Box::pin(std::future::ready(problem.into_response())),
+            Err(problem) => {
+                note_denied(request, &app);
+                Box::pin(std::future::ready(problem.into_response()))
+            }
         }
+    }
+}
+
+/// Somebody whose credential is good tried what is not allowed: what an incident is looked through for.
+fn note_denied(request: Request, app: &App) {
+    let (parts, _) = request.into_parts();
+    let asker = Asker::of(&parts);
+    if asker.caller.principal().is_some() {
+        let what = format!("{} {}", parts.method, parts.uri.path());
+        app.store.denied(&asker.origin, &what);
     }
 }
 

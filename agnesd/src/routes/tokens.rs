@@ -80,7 +80,7 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    fn of(app: &App, token: &Token, secret: Option<String>) -> Self {
+    pub(crate) fn of(app: &App, token: &Token, secret: Option<String>) -> Self {
         let (last_used_at, last_used_ip) = app.store.last_use(token).unzip();
         Self {
             id: token.id,

@@ -79,7 +79,7 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    fn of(directory: &Directory, user: &User) -> Self {
+    pub(crate) fn of(directory: &Directory, user: &User) -> Self {
         let mut groups: Vec<String> = directory
             .groups_of(user.id)
             .map(|group| group.name.clone())

@@ -63,6 +63,7 @@ pub(super) async fn open(
         );
     }
     warn(&app);
+    app.take_up_raised_limits();
     Ok(Arc::new(app))
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod control;
 mod credentials;
 mod disk;
+mod incident;
 mod jobs;
 mod keys;
 mod limits;

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use reqwest::Client;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::client::{ADMIN, Caller, started, usual};
@@ -35,8 +35,20 @@ impl Control {
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let request = self.0.post(format!("http://control{path}")).json(&body);
-        let response = request.send().await.unwrap();
+        self.call(Method::POST, path, body).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: Value) -> (u16, Value) {
+        self.call(Method::PUT, path, body).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> (u16, Value) {
+        self.call(Method::DELETE, path, Value::Null).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let request = self.0.request(method, format!("http://control{path}"));
+        let response = request.json(&body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 }
