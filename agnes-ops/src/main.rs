@@ -11,6 +11,7 @@
 
 mod adopt;
 mod alerts;
+mod audit;
 mod boot;
 mod cli;
 mod compose;
@@ -27,6 +28,7 @@ mod fetch;
 mod host;
 mod host_record;
 mod image;
+mod incident;
 mod journal;
 mod outcome;
 mod progress;

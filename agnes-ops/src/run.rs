@@ -6,10 +6,12 @@
 //! Does not: know what a command does.
 
 mod adopt;
+mod asked;
 mod boot;
 mod commands;
 mod doctor;
 mod fetching;
+mod incident;
 mod lock;
 mod print;
 mod record;
@@ -69,6 +71,13 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.variables.iter().find(|(key, _)| key == name)?;
         value.to_str().filter(|value| !value.is_empty())
+    }
+
+    /// Whose account it is: whoever became root for it is the person.
+    pub fn person(&self) -> &str {
+        let by = ["SUDO_USER", "USER", "LOGNAME"];
+        let by = by.iter().find_map(|name| self.get(name));
+        by.unwrap_or("unknown")
     }
 }
 
@@ -328,6 +337,8 @@ fn command(
             let look = || doctor::quick(environment, deployment, loaded);
             watch::watch(deployment, look)
         }
+        Command::Incident(verb) => incident::run(verb, environment, deployment),
+        Command::Audit(args) => Ok(incident::audit(args, deployment)),
         Command::Fetch(fetch) => download::download(deployment, fetch),
         Command::Tls(cli::Tls::Rotate {
             dry_run,

@@ -4,6 +4,7 @@
 //!
 //! Does not: send a byte after the handshake.
 
+mod audit_log;
 mod control;
 
 use std::io::{self, Read as _, Write as _};
@@ -16,6 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
+pub use audit_log::{Row, Rows};
 pub use control::{ControlSocket, NoAnswer};
 
 /// What a handshake found.

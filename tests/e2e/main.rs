@@ -17,6 +17,7 @@ mod dotenv;
 mod fetch;
 mod harness;
 mod hostile;
+mod incident;
 mod injected;
 mod load;
 mod measured;

@@ -5,6 +5,7 @@
     reason = "a harness starts processes, reads the environment and waits itself"
 )]
 
+pub mod api;
 pub mod authority;
 pub mod caddy;
 pub mod clients;

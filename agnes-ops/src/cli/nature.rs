@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Boot, Command, Config, Render, Secrets, Snapshot, Tls, Units, Upgrade};
+use super::{Boot, Command, Config, Incident, Render, Secrets, Snapshot, Tls, Units, Upgrade};
 
 impl Snapshot {
     /// Whether nothing is to be done.
@@ -67,6 +67,10 @@ impl Command {
             Command::Man { .. } => "man",
             Command::Adopt { .. } => "adopt",
             Command::Watch => "watch",
+            Command::Incident(Incident::Contain { .. }) => "incident contain",
+            Command::Incident(Incident::RateLimit(_)) => "incident rate-limit",
+            Command::Incident(Incident::List) => "incident list",
+            Command::Audit(_) => "audit",
             Command::Alert { .. } => "alert",
             Command::Units(Units::Install { .. }) => "units install",
             Command::Units(Units::Remove { .. }) => "units remove",

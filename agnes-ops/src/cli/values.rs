@@ -22,3 +22,12 @@ pub(super) fn octal(text: &str) -> Result<u32, String> {
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "octal, at most 0777".to_owned())
 }
+
+/// RFC 3339, or a day, from whose beginning (UTC) on.
+pub(super) fn moment(text: &str) -> Result<time::OffsetDateTime, String> {
+    let day = time::macros::format_description!("[year]-[month]-[day]");
+    time::Date::parse(text, day)
+        .map(|day| day.midnight().assume_utc())
+        .or_else(|_| rfc3339(text))
+        .map_err(|_| "a time such as 2026-11-26T18:00:00Z, or a day such as 2026-11-26".to_owned())
+}

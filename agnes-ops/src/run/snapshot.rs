@@ -4,15 +4,15 @@
 //!
 //! Does not: do any of it.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use agnes_config::{Remote, Runtime};
 
+use super::asked::asked;
 use super::{Environment, server_program};
 use crate::deployment::Deployment;
-use crate::outcome::{Exit, Refusal, Report, plain_lines};
+use crate::outcome::{Exit, Refusal, Report};
 use crate::snapshot::{self, Composed, Hands, RestoreOptions, Service, Surroundings, Which};
 use crate::{cli, secrets, signal, systemd, up};
 
@@ -85,7 +85,8 @@ fn perform(
             yes,
             dry_run,
         } => {
-            let consent = |told: &str| *yes || asked(told);
+            // where nobody can be asked, whoever named the snapshot had the last word
+            let consent = |told: &str| *yes || asked(told, "restore it?").unwrap_or(true);
             with_hands(environment, deployment, surroundings, |hands| {
                 let options = RestoreOptions {
                     id,
@@ -192,19 +193,6 @@ fn place(
         _ => (url, id),
     };
     Ok((place.parse::<Remote>().map_err(wrong)?, named))
-}
-
-/// A person at a terminal has the last word; elsewhere whoever named the snapshot had it.
-fn asked(told: &str) -> bool {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return true;
-    }
-    let mut stderr = std::io::stderr().lock();
-    let _ = write!(stderr, "{}\nrestore it? [y/N] ", plain_lines(told));
-    let _ = stderr.flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 /// One `agnesd` of this host: of `agnes-ops up`, or of its unit.

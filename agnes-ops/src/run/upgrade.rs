@@ -91,10 +91,7 @@ pub(super) fn run(
             Err(why) => anyhow::bail!("{why}; nothing was touched"),
         },
         cli::Upgrade::Hold { until, why } => {
-            // whoever became root for it is the person
-            let by = ["SUDO_USER", "USER", "LOGNAME"];
-            let by = by.iter().find_map(|name| environment.get(name));
-            upgrade::hold(deployment, why, by.unwrap_or("unknown"), *until)
+            upgrade::hold(deployment, why, environment.person(), *until)
         }
         cli::Upgrade::Unhold => upgrade::unhold(deployment),
     }

@@ -97,6 +97,22 @@ impl ControlSocket {
         self.call(reqwest::Method::POST, path, Some(body), None, DEADLINE)
     }
 
+    /// `PUT <path>` with a JSON body.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, NoAnswer> {
+        self.call(reqwest::Method::PUT, path, Some(body), None, DEADLINE)
+    }
+
+    /// `DELETE <path>`.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn delete(&self, path: &str) -> Result<Value, NoAnswer> {
+        self.call(reqwest::Method::DELETE, path, None, None, DEADLINE)
+    }
+
     /// As [`ControlSocket::post`], for what takes as long as the data is large.
     ///
     /// # Errors

@@ -1,0 +1,165 @@
+//! `incident contain`: nothing in a person's name opens anything any more.
+//!
+//! Always true: shutting out comes before looking at what was done; it counts when the server says of that person that nothing
+//! is left; the last administrator who can sign in is left one, with a password that nobody knows.
+//!
+//! Does not: undo what was done in that name.
+
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use super::record::{Record, State};
+use super::{Person, Principal, activity, address, alone, declined, failed, principal, refused};
+use crate::deployment::Deployment;
+use crate::outcome::{Outcome, Refusal, Report, Step};
+use crate::served::ControlSocket;
+
+/// What is shown unless asked otherwise.
+const LOOK_BACK: Duration = Duration::days(7);
+
+/// Shuts `who` out, and shows what was done in that name since `since`.
+pub fn contain(
+    deployment: Deployment<'_>,
+    who: &str,
+    since: Option<OffsetDateTime>,
+    person: &Person<'_>,
+) -> Report {
+    try_contain(deployment, who, since, person).unwrap_or_else(|report| *report)
+}
+
+fn try_contain(
+    deployment: Deployment<'_>,
+    who: &str,
+    since: Option<OffsetDateTime>,
+    person: &Person<'_>,
+) -> Result<Report, Box<Report>> {
+    let socket = ControlSocket::of(deployment.settings);
+    let (before, them) = principal(&socket, who)?;
+    let email = them.user.email.clone();
+    if them.user.kind == "system" {
+        let message = format!("{email}: is the server's own user; nothing was changed");
+        return Err(failed(Refusal::new("built-in", message).hint(
+            "its credential is a secret of this host: agnes-ops secrets rotate scheduler --now",
+        )));
+    }
+    if let Some(end) = declined(person, &plan(&them)) {
+        return Ok(end.detail("principal", before));
+    }
+    let _alone = alone(deployment, "incident contain")?;
+    let record = Record::begin(deployment, "contain", &email, person.by, before.clone());
+    let begun = deployment.host.instant();
+    // by its id: an address may be given to somebody else meanwhile
+    let asked = socket.post(&address(&them.user.id, "/contain"), &json!({}));
+    let after = match asked {
+        Ok(_) => principal(&socket, &them.user.id),
+        Err(ref why) => Err(refused(&socket, &email, why)),
+    };
+    let (after, left) = match after {
+        Ok(after) => after,
+        Err(report) => {
+            let why = report
+                .refusal
+                .as_ref()
+                .map(|refusal| refusal.message.clone());
+            return Ok(record.end(deployment, State::Failed, json!({ "why": why }), *report));
+        }
+    };
+    let contained = asked.unwrap_or_default();
+    let shut_out = contained
+        .get("shut_out")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if let Some(open) = still_open(&left, shut_out) {
+        let message = format!("{email}: was to be shut out, and {open}");
+        let report =
+            *failed(Refusal::new("not-proven", message).hint("run it again; agnes-ops status"));
+        return Ok(record.end(deployment, State::Failed, after, report));
+    }
+    let since = since.unwrap_or_else(|| deployment.host.now() - LOOK_BACK);
+    let activity = activity::read(&socket, &email, since);
+    let count = |key: &str| {
+        contained
+            .get(key)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
+    let (sessions, tokens) = (count("sessions_ended"), count("tokens_revoked"));
+    let mut lines = vec![format!(
+        "{email}: {}; {sessions} sessions ended, {tokens} tokens revoked",
+        in_words(shut_out)
+    )];
+    let shown = match &activity {
+        Ok(activity) => {
+            lines.extend(activity.lines());
+            json!(activity)
+        }
+        Err(why) => {
+            lines.push(format!("what was done is not known: {why}"));
+            Value::Null
+        }
+    };
+    lines.push(next(&email, shut_out));
+    let mut report = Report::ok(Outcome::Changed, lines.join("\n"))
+        .detail("principal", before)
+        .detail("shut_out", shut_out)
+        .detail("sessions_ended", sessions)
+        .detail("tokens_revoked", tokens)
+        .detail("activity", shown.clone());
+    report.steps = vec![Step {
+        name: format!("contain {email}"),
+        result: "done".to_owned(),
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }];
+    let result = json!({"contained": contained, "after": after, "activity": shown});
+    Ok(record.end(deployment, State::Done, result, report))
+}
+
+fn plan(them: &Principal) -> String {
+    let already = match them.user.disabled {
+        true => " (is disabled already)",
+        false => "",
+    };
+    let admin = match them.user.admin {
+        true => {
+            ", an administrator: the last one who can sign in gets a password that nobody knows instead"
+        }
+        false => "",
+    };
+    format!(
+        "disable {}{already}, end {} sessions and revoke {} tokens{admin}",
+        them.user.email,
+        them.sessions.len(),
+        them.open_tokens()
+    )
+}
+
+/// What opens something after all.
+fn still_open(left: &Principal, shut_out: &str) -> Option<String> {
+    if !left.user.disabled && shut_out != "password-replaced" {
+        return Some("is not disabled".to_owned());
+    }
+    match (left.sessions.len(), left.open_tokens()) {
+        (0, 0) => None,
+        (sessions, tokens) => Some(format!("has {sessions} sessions and {tokens} tokens")),
+    }
+}
+
+fn in_words(shut_out: &str) -> &'static str {
+    match shut_out {
+        "disabled-before" => "was disabled before",
+        "password-replaced" => {
+            "is the last administrator who can sign in: the password is one that nobody knows"
+        }
+        _ => "disabled",
+    }
+}
+
+fn next(email: &str, shut_out: &str) -> String {
+    let back = match shut_out {
+        "password-replaced" => format!("agnesd sign-in-link {email} lets the person in again"),
+        _ => "an administrator enables the person again".to_owned(),
+    };
+    format!(
+        "next: look after what was changed (docs/operations.md#compromised-agent); when that is done, {back}"
+    )
+}
