@@ -54,6 +54,7 @@ pub use prune::prune;
 pub use pull::pull;
 pub use push::push;
 pub use restore::{Hands, Options as RestoreOptions, Survey, finish_open, restore, survey};
+pub use room::{ForTheNext, for_the_next};
 pub use service::{Composed, Service};
 pub use verify::{Which, verify};
 

@@ -1,5 +1,7 @@
 //! W04: a host that is well has no finding, and of a fault the first finding is that fault's own.
 
+mod disk;
+
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
@@ -275,7 +277,8 @@ const FAULTS: &[Fault] = &[
         signal(well, nix::sys::signal::Signal::SIGHUP);
     }),
     ("tls.served", |well| {
-        let (chain, key) = foreign_pair(DOMAIN, -1, 90);
+        // issued before the published one, which is no step back from it, however long that was ago
+        let (chain, key) = foreign_pair(DOMAIN, -2, 90);
         replace_pair(well, &chain, &key);
     }),
     ("tls.listens", |well| {

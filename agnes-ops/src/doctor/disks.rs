@@ -11,12 +11,19 @@ use agnes_config::Settings;
 use super::{Found, Patient, Seen};
 use crate::disk::{self, State};
 use crate::host::FileSystem;
-use crate::snapshot;
+use crate::snapshot::{self, ForTheNext};
 
 /// Where the engine keeps images and volumes when nobody says otherwise.
 const DOCKER: &str = "/var/lib/docker";
-/// Below this share of its bytes or inodes a file system is as good as full.
+/// Below this share of its bytes or inodes a file system is as good as full …
 const LEAST_PERCENT: u64 = 5;
+/// … unless it has still so many bytes: 5 % of a large disk are room for a long time. An image and its snapshot take less.
+const AMPLE_BYTES: u64 = 4 << 30;
+/// … or inodes: what a deployment makes in its life.
+const AMPLE_INODES: u64 = 100_000;
+
+const MAKE_ROOM: &str =
+    "find what fills it (du -xh --max-depth=2), make room, or make it larger and agnes-ops boot";
 
 pub(super) fn mounted(patient: &Patient<'_>) -> Seen {
     let settings = patient.settings();
@@ -44,22 +51,38 @@ pub(super) fn writable(patient: &Patient<'_>) -> Seen {
 }
 
 pub(super) fn space(patient: &Patient<'_>) -> Seen {
-    each(patient, places, |one| {
-        is_low(one.bytes_free, one.bytes).then(|| {
+    let seen = each(patient, places, |one| {
+        is_low(one.bytes_free, one.bytes, AMPLE_BYTES).then(|| {
             let evidence = format!(
                 "{} MiB of {} MiB are free",
                 one.bytes_free >> 20,
                 one.bytes >> 20
             );
-            let next = "find what fills it (du -xh --max-depth=2), make room, or make it larger and agnes-ops boot";
-            (evidence, next.to_owned())
+            (evidence, MAKE_ROOM.to_owned())
         })
-    })
+    });
+    match seen {
+        // it may be large enough for all but the next snapshot
+        Seen::Passed => for_a_snapshot(patient),
+        seen => seen,
+    }
+}
+
+fn for_a_snapshot(patient: &Patient<'_>) -> Seen {
+    match snapshot::for_the_next(patient.deployment()) {
+        Ok(ForTheNext::Short(why)) => {
+            let object = snapshot::directory(patient.settings());
+            let evidence = format!("the next snapshot is refused: {why}");
+            Seen::found(object.display().to_string(), evidence, MAKE_ROOM)
+        }
+        Ok(ForTheNext::Enough | ForTheNext::NoDatabase(_)) => Seen::Passed,
+        Err(why) => Seen::Unchecked(format!("{why:#}")),
+    }
 }
 
 pub(super) fn inodes(patient: &Patient<'_>) -> Seen {
     each(patient, places, |one| {
-        is_low(one.inodes_free, one.inodes).then(|| {
+        is_low(one.inodes_free, one.inodes, AMPLE_INODES).then(|| {
             let evidence = format!("{} of {} inodes are free", one.inodes_free, one.inodes);
             let next =
                 "find what has so many files (du --inodes -x --max-depth=2), and remove them";
@@ -69,8 +92,8 @@ pub(super) fn inodes(patient: &Patient<'_>) -> Seen {
 }
 
 /// A file system that does not say how much it has is never low.
-fn is_low(free: u64, all: u64) -> bool {
-    u128::from(free) * 100 < u128::from(all) * u128::from(LEAST_PERCENT)
+fn is_low(free: u64, all: u64, ample: u64) -> bool {
+    free < ample && u128::from(free) * 100 < u128::from(all) * u128::from(LEAST_PERCENT)
 }
 
 fn each(
@@ -121,9 +144,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_low_below_a_twentieth() {
+    fn a_disk_is_low_below_a_twentieth_unless_that_is_ample() {
+        let is_low = |free, all| is_low(free, all, 1000);
         assert!(is_low(4, 100) && !is_low(5, 100));
         assert!(is_low(0, 1) && !is_low(0, 0));
         assert!(!is_low(u64::MAX, u64::MAX));
+        // however large it is
+        assert!(is_low(999, 1_000_000) && !is_low(1000, 1_000_000));
     }
 }

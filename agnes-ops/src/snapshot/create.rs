@@ -19,8 +19,9 @@ use time::format_description::well_known::Rfc3339;
 use super::manifest::{File, LeftOut, MANIFEST, Manifest, Reason, id};
 use super::proven::Ledger;
 use super::push::push;
+use super::room::{self, ForTheNext};
 use super::sealed::{self, SEALED};
-use super::{MAKING, REMOVING, Surroundings, configuration, database, directory, room};
+use super::{MAKING, REMOVING, Surroundings, configuration, database, directory};
 use crate::database::{Exported, FILE, Figures};
 use crate::deployment::Deployment;
 use crate::outcome::{Exit, Outcome, Refusal, Report, Steps};
@@ -287,16 +288,14 @@ pub(super) fn sweep(deployment: Deployment<'_>) -> Result<()> {
 }
 
 fn enough_room(deployment: Deployment<'_>) -> Result<(), Failed> {
-    let Deployment { host, settings, .. } = deployment;
-    let path = database(settings);
-    let size = host.size(&path);
-    let size = size.with_context(|| format!("{}: look at", path.display()))?;
-    let Some(size) = size else {
-        let why = format!("{}: there is no database here", path.display());
-        return Err(failed("no-database", why));
-    };
-    let enough = room::enough(host, &directory(settings), 1, size)?;
-    enough.map_err(|why| failed("no-room", why))
+    match room::for_the_next(deployment)? {
+        ForTheNext::Enough => Ok(()),
+        ForTheNext::Short(why) => Err(failed("no-room", why)),
+        ForTheNext::NoDatabase(path) => {
+            let why = format!("{}: there is no database here", path.display());
+            Err(failed("no-database", why))
+        }
+    }
 }
 
 /// Two in one second would have one name.

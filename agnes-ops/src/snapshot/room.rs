@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use agnes_config::{FileOwner, Settings};
 use anyhow::{Context as _, Result};
 
+use super::{database, directory};
 use crate::deployment::Deployment;
 use crate::host::Host;
 
@@ -73,6 +74,33 @@ impl<'a> Room<'a> {
     pub fn remove(self) -> Result<()> {
         Ok(self.host.remove_tree(&self.path)?)
     }
+}
+
+/// Whether the next snapshot has room.
+#[derive(Debug)]
+pub enum ForTheNext {
+    /// It has.
+    Enough,
+    /// It would be refused, and why.
+    Short(String),
+    /// There is nothing to take one of, here.
+    NoDatabase(PathBuf),
+}
+
+/// Looks at the database and at where its copy would be.
+///
+/// # Errors
+/// When they cannot be looked at.
+pub fn for_the_next(deployment: Deployment<'_>) -> Result<ForTheNext> {
+    let Deployment { host, settings, .. } = deployment;
+    let path = database(settings);
+    let size = host.size(&path);
+    let size = size.with_context(|| format!("{}: look at", path.display()))?;
+    let Some(size) = size else {
+        return Ok(ForTheNext::NoDatabase(path));
+    };
+    let enough = enough(host, &directory(settings), 1, size)?;
+    Ok(enough.map_or_else(ForTheNext::Short, |()| ForTheNext::Enough))
 }
 
 /// Refuses when a file system has no room for `copies` of `bytes`; the clause names it.
