@@ -60,6 +60,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`[[jobs]]`", "jobs"),
     ("`[host]`", "host"),
     ("`[alerts]`", "alerts"),
+    ("`[mail]`", "mail"),
     ("`[snapshot]`", "snapshot"),
     ("`[upgrade]`", "upgrade"),
     ("`[secrets.NAME]`", "provisions"),

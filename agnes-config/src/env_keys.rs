@@ -8,6 +8,7 @@
 mod alerts;
 mod host;
 mod kind;
+mod mail;
 mod server;
 mod snapshot;
 mod upgrade;
@@ -15,6 +16,7 @@ mod upgrade;
 pub use alerts::*;
 pub use host::*;
 pub use kind::Kind;
+pub use mail::*;
 pub use server::*;
 pub use snapshot::*;
 pub use upgrade::*;
@@ -342,8 +344,15 @@ pub static KEYS: &[&Key] = &[
     &SNAPSHOT_AGE_RECIPIENT,
     &ALERTS_REMIND_EVERY,
     &ALERT_WEBHOOK_URL,
+    &ALERT_EMAIL_TO,
     &ALERT_JSON_URL,
     &HEARTBEAT_URL,
+    &SMTP_HOST,
+    &SMTP_PORT,
+    &SMTP_TLS,
+    &SMTP_USER,
+    &SMTP_PASSWORD,
+    &SMTP_FROM,
     &SERVER_OWNER,
     &SECRETS,
     &JWT_SECRET_KEY,

@@ -24,6 +24,10 @@ mod alerts;
 
 pub use alerts::Alerts;
 
+mod mail;
+
+pub use mail::{Mail, MailTls};
+
 mod machine;
 
 pub use machine::{Consent, Machine};
@@ -61,6 +65,8 @@ pub struct Settings {
     pub fetch: Fetch,
     /// Who is told what is wrong.
     pub alerts: Alerts,
+    /// What mail is sent through; `None`: none is.
+    pub mail: Option<Mail>,
     /// The server's listeners and whom it trusts.
     pub server: Server,
     /// Keys and shared secrets.

@@ -14,6 +14,7 @@ use crate::source_url::SourceUrl;
 
 pub(crate) mod entry;
 pub(crate) mod job;
+pub(crate) mod mail;
 pub(crate) mod network;
 pub(crate) mod provision;
 pub(crate) mod reload;

@@ -14,7 +14,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
 
-pub use delivery::{Delivery, deliver, heartbeat};
+pub use delivery::{Delivery, deliver, has_receivers, heartbeat, overdue, reach_mail};
 
 use crate::host::Host;
 use crate::sha256::sha256;

@@ -5,6 +5,7 @@
 //!
 //! Does not: know how to mend what a person has to decide.
 
+mod alerts;
 mod catalogue;
 mod config;
 mod disks;

@@ -53,7 +53,7 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     let is_quiet = |holder: &String| AT_WORK.iter().any(|name| holder.contains(name));
     if let Some(holder) = holder.filter(is_quiet) {
         // what waits from before is told all the same
-        let delivery = alerts::deliver(host, &settings.alerts, &outbox);
+        let delivery = alerts::deliver(host, settings, &outbox);
         leave_metrics(deployment, &outbox, &[], delivery.waiting.len());
         return Ok(told(
             format!("{holder} is at work: nothing is judged"),
@@ -79,7 +79,7 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
         forgotten || !unchecked && (kept.alert.id != UNIT_FAILED || systemd::is_running())
     };
     let gone = alerts::resolve(host, &outbox, &found, is_judged)?;
-    let mut delivery = alerts::deliver(host, &settings.alerts, &outbox);
+    let mut delivery = alerts::deliver(host, settings, &outbox);
     if let Some(url) = &settings.alerts.heartbeat
         && found.is_empty()
         && delivery.waiting.is_empty()

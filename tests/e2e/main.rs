@@ -20,6 +20,7 @@ mod hostile;
 mod incident;
 mod injected;
 mod load;
+mod mail;
 mod measured;
 mod monitoring;
 mod pentest;

@@ -17,6 +17,7 @@ pub mod gcs;
 pub mod handshake;
 pub mod https_source;
 pub mod image;
+pub mod mail_server;
 pub mod ports;
 pub mod process;
 pub mod registry;

@@ -13,6 +13,15 @@ pub static ALERT_WEBHOOK_URL: Key = Key::new(
     "Where findings are told as `{\"text\": …}`, as Slack and Google Chat take them; https, or http on loopback. Not set: nobody is told in that way.",
 )
 .env("ALERT_WEBHOOK_URL");
+/// `ALERT_EMAIL_TO`
+pub static ALERT_EMAIL_TO: Key = Key::new(
+    Kind::Emails,
+    OPS,
+    "Who is told findings by mail, through `SMTP_HOST`. Not set: nobody is told in that way.",
+)
+.env("ALERT_EMAIL_TO")
+.toml("alerts.email_to")
+.example("oncall@example.com");
 /// `ALERT_JSON_URL`
 pub static ALERT_JSON_URL: Key = Key::new(
     Kind::Secret,

@@ -83,6 +83,16 @@ pub enum Kind {
     Remote,
     /// Recipients of age.
     Recipients,
+    /// E-mail addresses.
+    Emails,
+    /// The name or the address of a mail server.
+    MailHost,
+    /// A port.
+    Port,
+    /// How the way to a mail server is protected.
+    MailTls,
+    /// Who signs in there.
+    MailUser,
     /// A text that is never shown.
     Secret,
 }
@@ -153,6 +163,13 @@ impl Kind {
             Self::Recipients => {
                 "public keys such as age1…, separated by commas or spaces; in agnes.toml also a list"
             }
+            Self::Emails => {
+                "addresses such as oncall@example.com, separated by commas or spaces; in agnes.toml also a list"
+            }
+            Self::MailHost => "a DNS name or an address such as smtp.example.com or 192.0.2.25",
+            Self::Port => "a number from 1 to 65535",
+            Self::MailTls => "starttls, tls or none",
+            Self::MailUser => "a name such as agnes@example.com, at most 256 characters",
             Self::Secret => "a text",
         }
     }

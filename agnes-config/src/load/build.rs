@@ -22,6 +22,7 @@ use crate::values;
 
 mod alerts;
 mod jobs;
+mod mail;
 mod secrets;
 mod server;
 mod snapshot;
@@ -44,7 +45,9 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         .unwrap_or(Runtime::Compose);
     let (data_dir, state_dir) = builder.dirs(&dir);
     let log_level = builder.take(&keys::LOG_LEVEL, values::log_level);
+    let tls = builder.tls(&dir);
     let mut settings = Settings {
+        mail: builder.mail(&tls.domain),
         secrets: builder.secrets(),
         provisions: builder.provisions(layers.provisions),
         server_owner: builder.server_owner(runtime),
@@ -59,7 +62,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         snapshot: builder.snapshot(),
         runtime,
         log_level: log_level.unwrap_or_else(|| "info".to_owned()),
-        tls: builder.tls(&dir),
+        tls,
         fetch: builder.fetch(),
         server: builder.server(),
         dir,

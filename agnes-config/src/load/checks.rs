@@ -28,6 +28,7 @@ pub(super) fn check(settings: &Settings, builder: &mut Builder) {
     openness(settings, builder);
     rotation(settings, builder);
     reload(settings, builder);
+    mail(builder);
 }
 
 fn names(settings: &Settings, builder: &mut Builder) {
@@ -49,6 +50,14 @@ fn names(settings: &Settings, builder: &mut Builder) {
                 format!("{} stands there twice", alias.as_str()),
             );
         }
+    }
+}
+
+fn mail(builder: &mut Builder) {
+    if builder.is_set(&keys::ALERT_EMAIL_TO) && !builder.is_set(&keys::SMTP_HOST) {
+        let message =
+            "is not set, but ALERT_EMAIL_TO is (expected the mail server that takes what is sent)";
+        builder.fault_at(&keys::ALERT_EMAIL_TO, &keys::SMTP_HOST, message);
     }
 }
 

@@ -368,6 +368,7 @@ fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<String, String> {
             Kind::Domains
             | Kind::Nets
             | Kind::Origins
+            | Kind::Emails
             | Kind::Overlays
             | Kind::Probes
             | Kind::Recipients,

@@ -13,6 +13,8 @@ use crate::secret::Secret;
 pub struct Alerts {
     /// `ALERT_WEBHOOK_URL`; `None`: nobody is told in that way.
     pub webhook: Option<Secret>,
+    /// `ALERT_EMAIL_TO`: each is told by mail.
+    pub email_to: Vec<String>,
     /// `ALERT_JSON_URL`; `None`: nobody is told in that way.
     pub json: Option<Secret>,
     /// `HEARTBEAT_URL`; `None`: nobody waits.

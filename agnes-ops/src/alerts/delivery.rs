@@ -5,11 +5,14 @@
 //!
 //! Does not: find anything.
 
-use std::collections::BTreeSet;
+mod mail;
+mod post;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agnes_config::{Alerts, Secret};
-use serde_json::{Value, json};
+use agnes_config::{Mail, Secret, Settings};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -17,8 +20,11 @@ use super::{Kept, Outbox, Told};
 use crate::host::Host;
 use crate::state_file;
 
-/// How long a receiver may take.
-const ANSWERS: Duration = Duration::from_secs(10);
+pub use self::mail::reach as reach_mail;
+pub use self::post::heartbeat;
+
+/// A message that nobody took for so long is late: several looks have tried.
+const LATE: time::Duration = time::Duration::minutes(10);
 /// How long a finding that is over and told is kept.
 const KEPT: time::Duration = time::Duration::days(30);
 
@@ -43,11 +49,67 @@ impl News {
     }
 }
 
-/// Who is told, and in which form.
+/// Who is told.
 struct Receiver<'a> {
-    name: &'static str,
-    url: &'a Secret,
-    form: fn(&Kept, News) -> Value,
+    /// What the outbox knows it by.
+    name: String,
+    way: Way<'a>,
+}
+
+/// What a finding and its news look like there.
+type Form = fn(&Kept, News) -> Value;
+
+/// How.
+enum Way<'a> {
+    /// A document, in this form.
+    Post(&'a Secret, Form),
+    /// A message.
+    Mail(&'a Mail, &'a str),
+}
+
+/// Why somebody did not take it.
+struct Failed {
+    why: String,
+    /// It is not worth trying with the next piece of news.
+    receiver_is_away: bool,
+}
+
+impl Receiver<'_> {
+    /// Receivers that are away together.
+    fn place(&self) -> &str {
+        match self.way {
+            Way::Post(..) => &self.name,
+            Way::Mail(..) => "email",
+        }
+    }
+
+    fn tell(&self, kept: &Kept, news: News) -> Result<(), Failed> {
+        match self.way {
+            Way::Post(url, form) => post::send(url, &form(kept, news)),
+            Way::Mail(mail, to) => mail::send(mail, to, kept, news),
+        }
+    }
+}
+
+/// Everybody who is to be told.
+fn receivers(settings: &Settings) -> Vec<Receiver<'_>> {
+    let alerts = &settings.alerts;
+    let posts: [(_, _, Form); 2] = [
+        ("webhook", &alerts.webhook, post::as_text),
+        ("json", &alerts.json, post::as_json),
+    ];
+    let posts = posts.into_iter().filter_map(|(name, url, form)| {
+        let way = Way::Post(url.as_ref()?, form);
+        let name = name.to_owned();
+        Some(Receiver { name, way })
+    });
+    let mail = settings.mail.iter().flat_map(|mail| {
+        alerts.email_to.iter().map(move |to| Receiver {
+            name: format!("email {to}"),
+            way: Way::Mail(mail, to),
+        })
+    });
+    posts.chain(mail).collect()
 }
 
 /// What became of it.
@@ -59,25 +121,67 @@ pub struct Delivery {
     pub waiting: Vec<String>,
 }
 
+/// Whether anybody is to be told.
+pub fn has_receivers(settings: &Settings) -> bool {
+    !receivers(settings).is_empty()
+}
+
+/// What waits for one receiver.
+#[derive(Debug)]
+pub struct Waits {
+    /// How many messages.
+    pub messages: usize,
+    /// Since when the first, RFC 3339.
+    pub since: String,
+}
+
+/// Receivers for whom messages wait that should have been taken by now; those about the check `without` aside.
+pub fn overdue(
+    host: &Host,
+    settings: &Settings,
+    outbox: &Outbox<'_>,
+    without: &str,
+) -> BTreeMap<String, Waits> {
+    let mut overdue: BTreeMap<String, Waits> = BTreeMap::new();
+    let receivers = receivers(settings);
+    // what had to be told so long ago is late
+    let then = host.now() - LATE;
+    for directory in outbox.directories() {
+        for name in host.list(&directory).unwrap_or_default() {
+            let kept = state_file::read::<Kept>(host, &directory.join(name));
+            let Some(kept) = kept.ok().flatten() else {
+                continue;
+            };
+            if kept.dir != outbox.dir || kept.alert.id == without {
+                continue;
+            }
+            let since = kept.resolved_at.as_ref().unwrap_or(&kept.first_at);
+            let at = OffsetDateTime::parse(since, &Rfc3339);
+            if at.is_ok_and(|at| at > then) {
+                continue;
+            }
+            for receiver in &receivers {
+                let every = settings.alerts.remind_every;
+                if news(&kept, &receiver.name, every, then).is_none() {
+                    continue;
+                }
+                let waits = overdue.entry(receiver.name.clone()).or_insert(Waits {
+                    messages: 0,
+                    since: since.clone(),
+                });
+                waits.messages += 1;
+                if *since < waits.since {
+                    waits.since.clone_from(since);
+                }
+            }
+        }
+    }
+    overdue
+}
+
 /// Tells what has to be told now of what this deployment has kept.
-pub fn deliver(host: &Host, settings: &Alerts, outbox: &Outbox<'_>) -> Delivery {
-    let receivers: Vec<Receiver<'_>> = [
-        (
-            "webhook",
-            &settings.webhook,
-            as_text as fn(&Kept, News) -> Value,
-        ),
-        ("json", &settings.json, as_json),
-    ]
-    .into_iter()
-    .filter_map(|(name, url, form)| {
-        Some(Receiver {
-            name,
-            url: url.as_ref()?,
-            form,
-        })
-    })
-    .collect();
+pub fn deliver(host: &Host, settings: &Settings, outbox: &Outbox<'_>) -> Delivery {
+    let receivers = receivers(settings);
     let mut delivery = Delivery::default();
     // whoever is away is not waited for once more in the same run
     let mut away = BTreeSet::new();
@@ -94,7 +198,7 @@ pub fn deliver(host: &Host, settings: &Alerts, outbox: &Outbox<'_>) -> Delivery 
             for receiver in &receivers {
                 tell(
                     host,
-                    settings,
+                    settings.alerts.remind_every,
                     receiver,
                     &mut kept,
                     &mut away,
@@ -119,36 +223,38 @@ pub fn deliver(host: &Host, settings: &Alerts, outbox: &Outbox<'_>) -> Delivery 
 
 fn tell(
     host: &Host,
-    settings: &Alerts,
+    remind_every: Duration,
     receiver: &Receiver<'_>,
     kept: &mut Kept,
-    away: &mut BTreeSet<&'static str>,
+    away: &mut BTreeSet<String>,
     delivery: &mut Delivery,
 ) {
     let now = host.now();
-    let Some(news) = news(kept, receiver.name, settings.remind_every, now) else {
+    let Some(news) = news(kept, &receiver.name, remind_every, now) else {
         return;
     };
-    let posted = match away.contains(receiver.name) {
+    let told = match away.contains(receiver.place()) {
         true => Err("is away".to_owned()),
-        false => post(receiver.url, &(receiver.form)(kept, news)),
+        false => receiver.tell(kept, news).map_err(|failed| {
+            if failed.receiver_is_away {
+                away.insert(receiver.place().to_owned());
+            }
+            failed.why
+        }),
     };
-    match posted {
+    match told {
         Ok(()) => {
             delivery.delivered += 1;
             let told = Told {
                 at: now.format(&Rfc3339).unwrap_or_default(),
                 resolved: news == News::Resolved,
             };
-            kept.told.insert(receiver.name.to_owned(), told);
+            kept.told.insert(receiver.name.clone(), told);
         }
-        Err(why) => {
-            away.insert(receiver.name);
-            delivery.waiting.push(format!(
-                "{}: {} {}: {why}",
-                receiver.name, kept.alert.id, kept.alert.object
-            ));
-        }
+        Err(why) => delivery.waiting.push(format!(
+            "{}: {} {}: {why}",
+            receiver.name, kept.alert.id, kept.alert.object
+        )),
     }
 }
 
@@ -176,89 +282,12 @@ fn is_over(host: &Host, kept: &Kept) -> bool {
     at.is_some_and(|at| host.now() - at > KEPT) && kept.told.values().all(|told| told.resolved)
 }
 
-/// One line for a chat.
-fn as_text(kept: &Kept, news: News) -> Value {
-    let alert = &kept.alert;
-    let object = match alert.object.is_empty() {
-        true => String::new(),
-        false => format!(" {}", alert.object),
-    };
-    let text = match news {
-        News::Resolved => format!(
-            "[{}] resolved: {}{object} (since {})",
-            kept.deployment, alert.id, kept.first_at
-        ),
-        News::Open | News::Reminder => {
-            let still = match news {
-                News::Reminder => format!(" (still, since {})", kept.first_at),
-                _ => String::new(),
-            };
-            format!(
-                "[{}] {}: {}{object}{still}: {}\nnext: {}\nrunbook: {}",
-                kept.deployment,
-                alert.severity,
-                alert.id,
-                alert.evidence,
-                alert.next,
-                alert.runbook
-            )
-        }
-    };
-    json!({ "text": text })
-}
-
-/// All that is known.
-fn as_json(kept: &Kept, news: News) -> Value {
-    let mut document = serde_json::to_value(kept).unwrap_or_default();
-    if let Some(fields) = document.as_object_mut() {
-        fields.remove("told");
-        fields.insert("state".to_owned(), news.as_str().into());
-    }
-    document
-}
-
-/// Says that all is well.
-///
-/// # Errors
-/// One clause, without the address.
-pub fn heartbeat(url: &Secret) -> Result<(), String> {
-    ask(url, |client, url| client.get(url))
-}
-
-fn post(url: &Secret, body: &Value) -> Result<(), String> {
-    ask(url, |client, url| client.post(url).json(body))
-}
-
-fn ask(
-    url: &Secret,
-    request: impl FnOnce(&reqwest::Client, &str) -> reqwest::RequestBuilder,
-) -> Result<(), String> {
-    // the address is a secret: no error of the library's may hold it
-    let clause = |error: reqwest::Error| error.without_url().to_string();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    let client = reqwest::Client::builder()
-        .timeout(ANSWERS)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(clause)?;
-    let answer = runtime
-        .block_on(async { request(&client, url.expose()).send().await })
-        .map_err(clause)?;
-    match answer.status() {
-        status if status.is_success() => Ok(()),
-        status => Err(format!("HTTP {status}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Alert;
     use super::*;
 
-    fn kept() -> Kept {
+    pub(super) fn kept() -> Kept {
         Kept {
             alert: Alert {
                 id: "disk.space".to_owned(),
@@ -306,20 +335,5 @@ mod tests {
         assert_eq!(news(&kept, "json", hour, at("2026-11-28T05:31:00Z")), None);
         kept.told.insert("webhook".to_owned(), told(true));
         assert_eq!(of(&kept, "2026-11-29T00:00:00Z"), None);
-    }
-
-    #[test]
-    fn a_chat_gets_what_to_do_and_a_program_everything() {
-        let text = as_text(&kept(), News::Open);
-        let text = text["text"].as_str().unwrap();
-        assert!(
-            text.starts_with("[agnes.example.com] critical: disk.space /data: 3 MiB"),
-            "{text}"
-        );
-        assert!(text.contains("\nnext: make room\nrunbook: docs/operations.md#disk-full"));
-        let document = as_json(&kept(), News::Reminder);
-        assert_eq!(document["state"], "reminder");
-        assert_eq!(document["id"], "disk.space");
-        assert!(document.get("told").is_none());
     }
 }

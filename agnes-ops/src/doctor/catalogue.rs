@@ -5,8 +5,8 @@
 //! Does not: look.
 
 use super::{
-    Check, Depth, Severity, config, disks, files, network, records, secrets, server, snapshots,
-    stack, tls, units,
+    Check, Depth, Severity, alerts, config, disks, files, network, records, secrets, server,
+    snapshots, stack, tls, units,
 };
 
 macro_rules! check {
@@ -105,6 +105,8 @@ pub static CHECKS: &[Check] = &[
     check!("drill.failed", Quick, Warning, "nobody knows how long a restore takes", "drill", ["disk.", "docker.engine", "snapshot."], |patient| records::failed(patient, "snapshot-drill", "snapshot drill")),
     check!("units.failed", Quick, Warning, "its work is not done", "timers", ["config.", "disk.", "docker.engine", "server.answers", "snapshot.failed", "tls.failed", "secrets.failed", "upgrade.failed", "drill.failed", "boot.failed", "units.no-program"], |patient| units::of(patient, "units.failed")),
     check!("timers.effect", Quick, Warning, "its work is not done, and nothing says so", "timers", ["units.", "disk.", "config."], units::effect),
+    check!("alerts.mail", Deep, Warning, "nobody is told by mail", "alerts-not-delivered", ["dns.resolves"], alerts::mail),
+    check!("alerts.undelivered", Quick, Warning, "somebody is not told what is wrong", "alerts-not-delivered", ["disk.", "alerts.mail"], alerts::undelivered),
 ];
 
 /// Whether a check has this name, or the area that it is in has.

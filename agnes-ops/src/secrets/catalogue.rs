@@ -49,7 +49,9 @@ impl Managed {
         match self.name.as_str() {
             "SCHEDULER_API_TOKEN" => &["agnesd", "side-cars"],
             CODE => &["agnesd"],
-            "ALERT_WEBHOOK_URL" | "ALERT_JSON_URL" | "HEARTBEAT_URL" => &["agnes-ops"],
+            "ALERT_WEBHOOK_URL" | "ALERT_JSON_URL" | "HEARTBEAT_URL" | "SMTP_PASSWORD" => {
+                &["agnes-ops"]
+            }
             _ if self.is_own() => &["agnesd"],
             _ => &["agnesd's jobs", "side-cars"],
         }

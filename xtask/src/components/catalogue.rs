@@ -110,6 +110,15 @@ pub const ALL: &[Component] = &[
         },
     },
     Component {
+        name: "exim4",
+        needed_for: "mail, through a real mail server",
+        probe: Probe::Says(&["-bV"], "Exim version 4."),
+        origin: Origin::System {
+            package: "exim4-daemon-light",
+            program: "exim4",
+        },
+    },
+    Component {
         name: "postgres",
         needed_for: "the database that the bench compares durable writes with",
         probe: Probe::Says(&["--version"], "(PostgreSQL) 15."),

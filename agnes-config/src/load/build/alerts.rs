@@ -16,6 +16,9 @@ impl Builder {
     pub(super) fn alerts(&mut self) -> Alerts {
         Alerts {
             webhook: self.address(&keys::ALERT_WEBHOOK_URL),
+            email_to: self
+                .take(&keys::ALERT_EMAIL_TO, values::mail::emails)
+                .unwrap_or_default(),
             json: self.address(&keys::ALERT_JSON_URL),
             heartbeat: self.address(&keys::HEARTBEAT_URL),
             remind_every: self
