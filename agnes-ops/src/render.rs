@@ -91,6 +91,9 @@ pub fn compose(settings: &Settings, own: &[&'static str]) -> Stack {
             shipped!("monitoring/prometheus/rules/agnes.yml"),
             shipped!("monitoring/alertmanager/alertmanager.yml"),
             shipped!("monitoring/grafana/datasources/prometheus.yml"),
+            shipped!("monitoring/grafana/dashboards/agnes.yml"),
+            shipped!("monitoring/grafana/dashboards/operations.json"),
+            shipped!("monitoring/grafana/dashboards/server.json"),
         ]);
     }
     let mut absent = Vec::new();

@@ -339,7 +339,7 @@ const FAULTS: &[Fault] = &[
 ];
 
 impl Well {
-    fn post(&self, path: &str, body: &Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) {
         use std::io::{Read as _, Write as _};
         let socket = self
             .deployment

@@ -72,6 +72,30 @@ fn every_combination_is_the_set_that_is_written_down() {
     assert!(table == GOLDEN, "not as in compose.golden:\n{table}");
 }
 
+/// What is in the checkout and not in this program is on no host.
+#[test]
+fn all_that_is_in_monitoring_is_shipped() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let stack = compose(&settings("monitoring", TlsMode::Files, ""), &[]);
+    let mut open = vec![root.join("monitoring")];
+    let mut seen = 0;
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            // tests of the rules are the checkout's own
+            if path.is_dir() && name != "monitoring/prometheus/tests" {
+                open.push(path);
+            } else if path.is_file() {
+                let shipped = stack.files.iter().any(|file| file.name == name);
+                assert!(shipped, "{name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
 #[test]
 fn all_names_of_an_alias_lead_to_the_domain() {
     let text = |mode| {

@@ -119,6 +119,15 @@ pub const ALL: &[Component] = &[
         },
     },
     Component {
+        name: "prometheus-node-exporter",
+        needed_for: "metrics of agnes-ops, as a collector gets them",
+        probe: Probe::Says(&["--version"], "node_exporter, version 1."),
+        origin: Origin::System {
+            package: "prometheus-node-exporter",
+            program: "prometheus-node-exporter",
+        },
+    },
+    Component {
         name: "postgres",
         needed_for: "the database that the bench compares durable writes with",
         probe: Probe::Says(&["--version"], "(PostgreSQL) 15."),
