@@ -95,7 +95,9 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     if lines.is_empty() {
         lines.push("nothing is wrong".to_owned());
     }
-    Ok(told(lines.join("\n"), &found, gone, &delivery))
+    Ok(told(lines.join("\n"), &found, gone, &delivery)
+        .detail("passed", json!(diagnosis.passed))
+        .detail("unchecked", json!(diagnosis.unchecked)))
 }
 
 fn leave_metrics(deployment: Deployment<'_>, outbox: &Outbox<'_>, found: &[Alert], waiting: usize) {

@@ -62,7 +62,7 @@ pub static CHECKS: &[Check] = &[
     check!("restore.open", Quick, Critical, "a restore was cut off; writes may be held", "restore", ["disk.", "ops.files", "docker.engine"], |patient| server::open(patient, "restore", "snapshot prune")),
     check!("server.held", Quick, Critical, "writes get 503", "hold", ["server.answers", "upgrade.open", "restore.open"], server::held),
     check!("store.wal", Quick, Warning, "a start takes long, and the log fills the disk", "database-down", ["disk.", "server.held"], server::wal),
-    check!("store.audit", Deep, Critical, "the audit log has a gap, or was changed", "compromised-agent", ["server.answers"], server::audit),
+    check!("store.audit", Quick, Critical, "the audit log has a gap, or was changed", "compromised-agent", ["server.answers"], server::audit),
     check!("jobs.failing", Quick, Warning, "a job's work is not done", "database-down", ["server.answers", "store.write", "server.held"], server::jobs),
     check!("server.limited", Deep, Warning, "somebody's calls get 429", "rate-limit-false-positives", ["server.answers"], server::limited),
     check!("secrets.rotation-open", Quick, Warning, "an old secret still opens what it opened", "quarterly-rotation", ["server.answers"], |patient| secrets::of(patient, "secrets.rotation-open")),
@@ -170,5 +170,60 @@ mod tests {
             }
         }
         assert_eq!(named, CHECKS.len());
+    }
+
+    /// W07: a check of which nobody hears has a reason for it, which is written down where people look.
+    #[test]
+    fn every_check_is_told_by_watch_or_stands_in_the_table_of_others() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+        let (docs, rules) = (
+            read("docs/operations.md"),
+            read("monitoring/prometheus/rules/agnes.yml"),
+        );
+        let (_, section) = docs.split_once("\n### Who tells of what\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let names = |text: &str| -> Vec<String> {
+            let parts = text.split('`').skip(1).step_by(2);
+            parts.map(str::to_owned).collect()
+        };
+        let of = |id: &str| CHECKS.iter().find(|check| check.id == id);
+        let mut others = Vec::new();
+        for row in section.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.trim_matches(['|', ' ']).split(" | ").collect();
+            let [ids, who, why] = cells.as_slice() else {
+                panic!("three cells: {row}");
+            };
+            assert!(why.len() > 30, "{ids}: no reason");
+            let tellers = names(who);
+            for id in names(ids) {
+                let check = of(&id).unwrap_or_else(|| panic!("{id}: there is no such check"));
+                match who.strip_prefix("rule ") {
+                    Some(_) => {
+                        let [rule] = tellers.as_slice() else {
+                            panic!("{id}: one rule: {who}");
+                        };
+                        assert!(rules.contains(&format!("alert: {rule}\n")), "{id}: {rule}");
+                    }
+                    None => {
+                        assert_eq!(check.depth, Depth::Deep, "{id}: watch looks at it");
+                        assert!(!tellers.is_empty() || *who == "nobody", "{id}: {who}");
+                        for teller in &tellers {
+                            let depth = of(teller).map(|check| check.depth);
+                            assert_eq!(
+                                depth,
+                                Some(Depth::Quick),
+                                "{id}: {teller} is told by nobody"
+                            );
+                        }
+                    }
+                }
+                others.push(id);
+            }
+        }
+        for check in CHECKS.iter().filter(|check| check.depth == Depth::Deep) {
+            let rows = others.iter().filter(|id| *id == check.id).count();
+            assert_eq!(rows, 1, "{}: watch does not look, and who tells?", check.id);
+        }
     }
 }
