@@ -68,6 +68,9 @@ pub struct Kept {
     /// Since when it is not seen any more; absent: it is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<String>,
+    /// It happened, and is told once: it does not last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub event: bool,
     /// Who took it last, by receiver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<String, Told>,
@@ -128,10 +131,44 @@ fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -
             .as_ref()
             .map_or(1, |kept| kept.times.saturating_add(1)),
         resolved_at: None,
+        event: false,
         told: before.map(|kept| kept.told).unwrap_or_default(),
     };
     state_file::write(host, &path, &kept)?;
     Ok(kept)
+}
+
+/// Keeps that something happened, until everybody was told; the same once more is nothing new.
+///
+/// # Errors
+/// When neither place takes it.
+pub fn tell_once(host: &Host, outbox: &Outbox<'_>, alert: &Alert) -> Result<()> {
+    let own = outbox
+        .state_dir
+        .filter(|state_dir| state_dir.is_dir())
+        .map(directory);
+    let without = PathBuf::from(WITHOUT_DISK);
+    let directory = own.unwrap_or(without);
+    let path = directory.join(file_name(outbox, &directory, alert));
+    if matches!(state_file::read::<Kept>(host, &path), Ok(Some(_))) {
+        return Ok(());
+    }
+    let now = now(host);
+    state_file::write(
+        host,
+        &path,
+        &Kept {
+            alert: alert.clone(),
+            deployment: outbox.deployment.to_owned(),
+            dir: outbox.dir.to_owned(),
+            first_at: now.clone(),
+            last_at: now.clone(),
+            times: 1,
+            resolved_at: Some(now),
+            event: true,
+            told: BTreeMap::new(),
+        },
+    )
 }
 
 /// Says of every open finding that `seen` lacks, and that `is_judged`, that it is gone; how many those were.

@@ -21,6 +21,7 @@ mod snapshots;
 mod stack;
 mod tls;
 mod units;
+mod vitals;
 
 use agnes_config::Loaded;
 use serde::Serialize;
@@ -30,6 +31,7 @@ pub use self::catalogue::{CHECKS, known};
 pub use self::files::to_mend as directories_to_mend;
 pub use self::mend::Hands;
 pub use self::patient::{Options as PatientOptions, Patient};
+pub use self::vitals::vitals;
 use crate::outcome::{Exit, Outcome, Refusal, Report};
 
 /// The check that comes before all others.

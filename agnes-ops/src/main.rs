@@ -47,6 +47,7 @@ mod tls;
 mod units;
 mod up;
 mod upgrade;
+mod vitals;
 mod watch;
 
 use std::ffi::OsString;

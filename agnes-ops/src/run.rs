@@ -333,10 +333,9 @@ fn command(
             };
             adopt::run(environment, deployment, whose, Mode::of(*dry_run))
         }
-        Command::Watch => {
-            let look = || doctor::quick(environment, deployment, loaded);
-            watch::watch(deployment, look)
-        }
+        Command::Watch => doctor::with_patient(environment, deployment, loaded, |patient| {
+            watch::watch(deployment, patient)
+        }),
         Command::Incident(verb) => incident::run(verb, environment, deployment),
         Command::Audit(args) => Ok(incident::audit(args, deployment)),
         Command::Fetch(fetch) => download::download(deployment, fetch),

@@ -48,7 +48,7 @@ mod waiting;
 pub use apply::{Options, apply, finish_open};
 pub use check::{check, drift as drifted};
 pub use explain::explain;
-pub use history::history;
+pub use history::{Commit, history, last_commit};
 pub use hold::{hold, next_tick, unhold};
 pub use ledger::forgive;
 pub use login::Home;
@@ -57,7 +57,7 @@ pub use rehearsal::rehearse;
 pub use rollback::rollback;
 
 /// The service that is upgraded; all else of the stack comes with it.
-const SERVICE: &str = "app";
+pub const SERVICE: &str = "app";
 
 /// What an upgrade looks at besides the deployment.
 pub struct Surroundings<'a> {

@@ -5,6 +5,7 @@
 //!
 //! Does not: look deep (quick looks alone), or repair.
 
+mod changes;
 mod metrics;
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::alerts::{self, Alert, Kept, Outbox};
 use crate::deployment::Deployment;
-use crate::doctor::{Diagnosis, Finding};
+use crate::doctor::{self, Depth, Finding, Patient};
 use crate::host::{Held, Host};
 use crate::outcome::{Outcome, Report};
 use crate::{disk, state_file, systemd};
@@ -26,11 +27,11 @@ const FORGOTTEN: Duration = Duration::hours(24);
 /// Runs during which parts of the deployment are away on purpose.
 const AT_WORK: [&str; 4] = ["upgrade", "snapshot restore", "boot", "tls rotate"];
 
-/// Keeps what was found, tells it, and leaves metrics. `look` is a quick look at everything.
+/// Keeps what was found and what is another since the last look, tells it, and leaves metrics.
 ///
 /// # Errors
 /// When a finding cannot be kept.
-pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Result<Report> {
+pub fn watch(deployment: Deployment<'_>, patient: &Patient<'_>) -> Result<Report> {
     let Deployment { host, settings, .. } = deployment;
     // what is written now would be on the boot disk, in the way of the mount, and hidden by it (B02)
     let is_there = !matches!(disk::look(host, settings), disk::State::NotProven(_));
@@ -51,7 +52,7 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     };
     let holder = host.lock_holder(&settings.dir.join(".lock")).ok().flatten();
     let is_quiet = |holder: &String| AT_WORK.iter().any(|name| holder.contains(name));
-    if let Some(holder) = holder.filter(is_quiet) {
+    if let Some(holder) = holder.clone().filter(is_quiet) {
         // what waits from before is told all the same
         let delivery = alerts::deliver(host, settings, &outbox);
         leave_metrics(deployment, &outbox, &[], delivery.waiting.len());
@@ -62,7 +63,18 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
             &delivery,
         ));
     }
-    let diagnosis = look();
+    // a command that is at work leaves its record when it ends: what it changes is looked at then, and known as its own
+    let is_there = is_there && settings.state_dir.is_dir();
+    let changes = match (is_there, &holder) {
+        (true, None) => changes::note(host, settings, &outbox, doctor::vitals(patient)),
+        _ => Ok(Vec::new()),
+    };
+    // a disk that takes nothing is what this look is to find
+    let changes = changes.unwrap_or_else(|why| {
+        tracing::warn!("what is another since the last look is not kept: {why:#}");
+        Vec::new()
+    });
+    let diagnosis = doctor::examine(patient, Depth::Quick, &[]);
     let found: Vec<Alert> = diagnosis.findings.iter().map(as_alert).collect();
     for alert in &found {
         alerts::raise(host, &outbox, alert)?;
@@ -95,7 +107,13 @@ pub fn watch(deployment: Deployment<'_>, look: impl FnOnce() -> Diagnosis) -> Re
     if lines.is_empty() {
         lines.push("nothing is wrong".to_owned());
     }
+    lines.extend(
+        changes
+            .iter()
+            .map(|change| format!("{}: {}", change.id, change.evidence)),
+    );
     Ok(told(lines.join("\n"), &found, gone, &delivery)
+        .detail("changes", json!(changes))
         .detail("passed", json!(diagnosis.passed))
         .detail("unchecked", json!(diagnosis.unchecked)))
 }

@@ -5,6 +5,7 @@
 //!
 //! Does not: serve (`serve/metrics.rs` does); show prometheus' types to anybody.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -13,6 +14,7 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use serde::Serialize;
 
 /// Seconds. From a read out of memory to what a client gives up on.
 const REQUEST_BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
@@ -38,6 +40,17 @@ pub(crate) struct Metrics {
     writes_held: IntGauge,
     held_writes_refused: IntCounter,
     rate_limited: IntCounterVec,
+    answered: AtomicU64,
+    server_errors: AtomicU64,
+}
+
+/// What callers got since the start; probes, and calls that were only held, are none of it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Answered {
+    /// Requests.
+    pub(crate) total: u64,
+    /// Of them those that got 5xx.
+    pub(crate) server_errors: u64,
 }
 
 impl Metrics {
@@ -127,8 +140,20 @@ impl Metrics {
                 "Calls refused for coming too often, by what they were counted by.",
                 &["kind"],
             )?,
+            answered: AtomicU64::new(0),
+            server_errors: AtomicU64::new(0),
             registry,
         })
+    }
+
+    /// What callers got.
+    pub(crate) fn answered(&self) -> Answered {
+        let held = self.held_writes_refused.get();
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed).saturating_sub(held);
+        Answered {
+            total: of(&self.answered),
+            server_errors: of(&self.server_errors),
+        }
     }
 
     /// One answered request. `route` is a template, `unmatched` where there is none.
@@ -139,6 +164,14 @@ impl Metrics {
         self.http_duration
             .with_label_values(&[method, route])
             .observe(took.as_secs_f64());
+    }
+
+    /// A caller, no probe, got this.
+    pub(crate) fn caller_got(&self, is_server_error: bool) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        if is_server_error {
+            self.server_errors.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A token of `kind` (`session`, `refresh`, `link`, `personal`) was handed out.

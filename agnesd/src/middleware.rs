@@ -120,6 +120,10 @@ where
     let route = route.as_ref().map_or(metrics::UNMATCHED, |r| r.as_str());
     edge.metrics
         .http_request(method, route, response.status().as_str(), began.elapsed());
+    // a probe that says "not ready" is an answer, and no call that failed
+    if !is_never_limited(route) {
+        edge.metrics.caller_got(response.status().is_server_error());
+    }
     response
 }
 

@@ -1,5 +1,7 @@
 //! W02, W03: what is wrong is told until somebody takes it, once, and again when it is over; all is well is told to whoever waits outside.
 
+mod changes;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;

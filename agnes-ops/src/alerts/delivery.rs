@@ -247,7 +247,7 @@ fn tell(
             delivery.delivered += 1;
             let told = Told {
                 at: now.format(&Rfc3339).unwrap_or_default(),
-                resolved: news == News::Resolved,
+                resolved: news == News::Resolved || kept.event,
             };
             kept.told.insert(receiver.name.clone(), told);
         }
@@ -261,6 +261,9 @@ fn tell(
 /// What a receiver has to be told of a finding now.
 fn news(kept: &Kept, receiver: &str, remind_every: Duration, now: OffsetDateTime) -> Option<News> {
     let told = kept.told.get(receiver);
+    if kept.event {
+        return told.is_none().then_some(News::Open);
+    }
     match (kept.resolved_at.is_some(), told) {
         (false, None) => Some(News::Open),
         (false, Some(told)) => {
@@ -303,6 +306,7 @@ mod tests {
             last_at: "2026-11-28T00:00:00Z".to_owned(),
             times: 1,
             resolved_at: None,
+            event: false,
             told: std::collections::BTreeMap::new(),
         }
     }
@@ -335,5 +339,10 @@ mod tests {
         assert_eq!(news(&kept, "json", hour, at("2026-11-28T05:31:00Z")), None);
         kept.told.insert("webhook".to_owned(), told(true));
         assert_eq!(of(&kept, "2026-11-29T00:00:00Z"), None);
+        // what happened is told once, however late
+        kept.event = true;
+        assert_eq!(of(&kept, "2026-11-29T00:00:00Z"), None);
+        kept.told.clear();
+        assert_eq!(of(&kept, "2026-11-29T00:00:00Z"), Some(News::Open));
     }
 }

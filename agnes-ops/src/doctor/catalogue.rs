@@ -6,7 +6,7 @@
 
 use super::{
     Check, Depth, Severity, alerts, config, disks, files, network, records, secrets, server,
-    snapshots, stack, tls, units,
+    snapshots, stack, tls, units, vitals,
 };
 
 macro_rules! check {
@@ -37,6 +37,7 @@ pub static CHECKS: &[Check] = &[
     check!("ops.files", Quick, Critical, "commands end before they do anything", "files", ["disk."], files::books),
     check!("docker.engine", Quick, Critical, "no container can be started or looked at", "database-down", [], stack::engine),
     check!("docker.compose", Deep, Warning, "no upgrade and no change of the stack can be applied", "upgrade-by-hand", ["docker.engine"], stack::compose),
+    check!("upgrade.regressed", Quick, Critical, "calls fail since the last upgrade", "upgrade-by-hand", ["disk.", "docker.engine"], vitals::regressed),
     check!("secrets.missing", Quick, Critical, "the server does not start again", "quarterly-rotation", ["disk.mounted"], |patient| secrets::of(patient, "secrets.missing")),
     check!("secrets.damaged", Quick, Critical, "a value is in one place alone, and that may be lost", "quarterly-rotation", ["disk.mounted"], |patient| secrets::of(patient, "secrets.damaged")),
     check!("secrets.short", Quick, Critical, "a key can be guessed", "compromised-agent", [], |patient| secrets::of(patient, "secrets.short")),
@@ -47,10 +48,10 @@ pub static CHECKS: &[Check] = &[
     check!("secrets.readable", Quick, Critical, "who may read it is whoever has an account here", "compromised-agent", [], |patient| secrets::of(patient, "secrets.readable")),
     check!("secrets.shared", Quick, Warning, "whoever learns one secret has two", "quarterly-rotation", [], |patient| secrets::of(patient, "secrets.shared")),
     check!("config.server", Quick, Critical, "the server does not start again", "settings-are-wrong", ["secrets."], config::server),
-    check!("stack.oom", Quick, Critical, "the kernel ended it for its memory: calls in flight were lost", "oom", ["docker.engine"], stack::out_of_memory),
-    check!("stack.restarts", Quick, Critical, "calls fail while it starts", "database-down", ["docker.engine", "disk.", "stack.oom", "config.server", "secrets."], stack::restarts),
+    check!("stack.oom", Quick, Critical, "the kernel ended it for its memory: calls in flight were lost", "oom", ["docker.engine", "upgrade.regressed"], stack::out_of_memory),
+    check!("stack.restarts", Quick, Critical, "calls fail while it starts", "database-down", ["docker.engine", "upgrade.regressed", "disk.", "stack.oom", "config.server", "secrets."], stack::restarts),
     check!("stack.down", Quick, Critical, "nobody is served", "database-down", ["docker.engine", "disk.", "stack.oom", "stack.restarts", "config.server", "secrets."], stack::down),
-    check!("stack.unhealthy", Quick, Critical, "calls may fail", "database-down", ["docker.engine", "disk.", "stack.oom", "stack.restarts"], stack::unhealthy),
+    check!("stack.unhealthy", Quick, Critical, "calls may fail", "database-down", ["docker.engine", "upgrade.regressed", "disk.", "stack.oom", "stack.restarts"], stack::unhealthy),
     check!("stack.stopped", Quick, Warning, "a part of the stack does nothing", "database-down", ["docker.engine", "stack.oom"], stack::stopped),
     check!("stack.mounts", Quick, Critical, "the server writes to the boot disk, and that data is hidden or lost", "lost-vm", ["docker.engine", "disk.mounted"], stack::mounts),
     check!("stack.drift", Deep, Warning, "what runs is not what was applied", "upgrade-by-hand", ["docker.engine", "stack.down", "stack.stopped"], stack::drift),

@@ -69,17 +69,28 @@ pub(super) fn quick(
     deployment: Deployment<'_>,
     loaded: &Loaded,
 ) -> Diagnosis {
+    with_patient(environment, deployment, loaded, |patient| {
+        doctor::examine(patient, Depth::Quick, &[])
+    })
+}
+
+/// One that nobody has looked at.
+pub(super) fn with_patient<T>(
+    environment: &Environment,
+    deployment: Deployment<'_>,
+    loaded: &Loaded,
+    work: impl FnOnce(&Patient<'_>) -> T,
+) -> T {
     let surroundings = surroundings(environment);
     let program = server_program(environment);
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
-    let patient = Patient::new(PatientOptions {
+    work(&Patient::new(PatientOptions {
         loaded,
         deployment,
         surroundings: &surroundings,
         lookup: &lookup,
         program: &program,
-    });
-    doctor::examine(&patient, Depth::Quick, &[])
+    }))
 }
 
 /// The commands that mend, as they run by themselves.

@@ -98,6 +98,63 @@ pub struct Arrival {
     pub snapshot: Option<String>,
 }
 
+/// An upgrade that was proven, and is what runs as far as upgrades know.
+#[derive(Debug)]
+pub struct Commit {
+    /// What runs since.
+    pub to: Release,
+    /// It migrated the data.
+    pub migrates: bool,
+    /// When it began, in seconds since 1970.
+    pub started_at: i64,
+    /// When it was committed, in seconds since 1970.
+    pub ended_at: i64,
+    /// The last row of the audit log before it.
+    pub audit_seq_before: Option<i64>,
+}
+
+impl Commit {
+    /// When it began, RFC 3339.
+    pub fn started_at_text(&self) -> String {
+        OffsetDateTime::from_unix_timestamp(self.started_at).map_or_else(|_| String::new(), stamp)
+    }
+}
+
+/// The newest of all; `None`: there is none, or the newest was a way back, or did not get there.
+///
+/// # Errors
+/// When a proof cannot be read.
+pub fn last_commit(host: &Host, settings: &Settings) -> Result<Option<Commit>> {
+    let entries = read(host, settings)?;
+    // a rehearsal changed nothing
+    let rehearsed = |entry: &&Value| entry.get("rehearsal").and_then(Value::as_bool) != Some(true);
+    let Some(entry) = entries.iter().find(rehearsed) else {
+        return Ok(None);
+    };
+    let secs = |key: &str| {
+        let at = OffsetDateTime::parse(entry.get(key)?.as_str()?, &Rfc3339);
+        at.ok().map(OffsetDateTime::unix_timestamp)
+    };
+    let is_back = entry.get("back").and_then(Value::as_bool) == Some(true);
+    if !is(entry, "outcome", "changed") || is_back {
+        return Ok(None);
+    }
+    let to = entry.get("to").cloned().unwrap_or_default();
+    let parts = serde_json::from_value(to)
+        .ok()
+        .zip(secs("started_at"))
+        .zip(secs("ended_at"));
+    Ok(parts.map(|((to, started_at), ended_at)| Commit {
+        to,
+        migrates: entry.get("migrates").and_then(Value::as_bool) == Some(true),
+        started_at,
+        ended_at,
+        audit_seq_before: entry
+            .pointer("/audit_head_before/seq")
+            .and_then(Value::as_i64),
+    }))
+}
+
 /// The newest upgrade that brought `running` and was not gone back on.
 ///
 /// # Errors

@@ -55,6 +55,7 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
             "scheduler": app.keys.has_scheduler(),
             "generations": app.keys.generations(),
         },
+        "requests": app.metrics.answered(),
         "limited": limited,
         "tls": leaf.map(|leaf| json!({"sha256": leaf.sha256, "not_after": leaf.not_after})),
     }))

@@ -7,6 +7,7 @@ use agnes_e2e::registry::{Access, Registry};
 use serde_json::Value;
 use xtask::command;
 
+mod after;
 mod bench;
 mod busy;
 mod churn;
