@@ -23,6 +23,7 @@ mod load;
 mod mail;
 mod measured;
 mod monitoring;
+mod package;
 mod pentest;
 mod proxy;
 mod rotate;

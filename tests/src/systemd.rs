@@ -1,10 +1,10 @@
 //! A host of its own with a real systemd as its first process, in a container without a network.
 //!
-//! Always true: it has the programs that this run of Cargo built; it goes with its handle.
+//! Always true: it has the programs that this run of Cargo built, unless it is to get them in a package; it goes with its handle.
 //!
 //! Does not: install units (tests write them), or start anything but what its systemd does by itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,25 @@ impl Machine {
     /// # Errors
     /// As [`Machine::boot`].
     pub fn boot_with(devices: &[&Path]) -> Result<Option<Self>> {
+        let mut programs = vec![
+            (agnes_ops(), "/usr/bin/agnes-ops"),
+            (agnesd(), "/usr/bin/agnesd"),
+        ];
+        if let Some(engine) = components::linked_engine(&agnesd())? {
+            programs.push((engine, "/usr/lib/x86_64-linux-gnu/libduckdb.so"));
+        }
+        Self::start(devices, &programs)
+    }
+
+    /// Boots one without a program of ours.
+    ///
+    /// # Errors
+    /// As [`Machine::boot`].
+    pub fn boot_bare() -> Result<Option<Self>> {
+        Self::start(&[], &[])
+    }
+
+    fn start(devices: &[&Path], programs: &[(PathBuf, &str)]) -> Result<Option<Self>> {
         let Some(docker) = Docker::get() else {
             return Ok(None);
         };
@@ -58,13 +77,6 @@ impl Machine {
         }
         if Path::new(CGROUP).is_dir() {
             run.args(["--volume", &format!("{CGROUP}:{CGROUP}:rw")]);
-        }
-        let mut programs = vec![
-            (agnes_ops(), "/usr/bin/agnes-ops"),
-            (agnesd(), "/usr/bin/agnesd"),
-        ];
-        if let Some(engine) = components::linked_engine(&agnesd())? {
-            programs.push((engine, "/usr/lib/x86_64-linux-gnu/libduckdb.so"));
         }
         for (from, to) in programs {
             run.args(["--volume", &format!("{}:{to}:ro", from.display())]);
@@ -125,9 +137,17 @@ impl Machine {
         self.run(&["mkdir", "-p", above]).exits(0);
         let file = tempfile::NamedTempFile::new().context("a file to copy in")?;
         std::fs::write(file.path(), text).context("write it")?;
-        let to = format!("{}:{path}", self.container);
+        self.copy(file.path(), path)
+    }
+
+    /// Copies a file into it.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn copy(&self, from: &Path, to: &str) -> Result<()> {
+        let to = format!("{}:{to}", self.container);
         let mut copy: Command = self.docker.command(["cp"]);
-        command::capture(copy.arg(file.path()).arg(to))?;
+        command::capture(copy.arg(from).arg(to))?;
         Ok(())
     }
 

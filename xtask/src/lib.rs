@@ -1,5 +1,5 @@
 //! What the one door for people and CI is made of: real components, the suite, the layer check, the attack, the
-//! generated docs.
+//! generated docs, the package.
 //!
 //! Always true: nothing here is shipped; the tests' harness uses [`components`], [`engine`] and [`command`], and one test
 //! runs [`pentest`].
@@ -17,6 +17,7 @@ pub mod engine;
 pub mod figures;
 mod http;
 pub mod layers;
+pub mod package;
 pub mod pentest;
 pub mod release;
 mod scenes;

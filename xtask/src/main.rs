@@ -39,6 +39,8 @@ enum Verb {
     /// What a release is called
     #[command(subcommand)]
     Release(xtask::release::What),
+    /// Make the Debian package of agnes-ops
+    Package(xtask::package::Options),
     /// Hold every import against the table in docs/architecture.md
     Layers,
     /// Write the generated documents: docs/configuration.md, .env.example, the READMEs of Terraform's modules, docs/openapi.json, docs/access.md
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Down => xtask::deployment::down(),
         Verb::Bench(what) => xtask::bench::command(&what),
         Verb::Release(what) => xtask::release::command(&what),
+        Verb::Package(options) => xtask::package::command(&options),
         Verb::Soak(options) => xtask::soak::command(&options),
         Verb::Docs { check } => xtask::docs::command(check),
         Verb::Test { only } => xtask::suite::command(only),

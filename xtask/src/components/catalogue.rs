@@ -226,6 +226,21 @@ pub const ALL: &[Component] = &[
         origin: Origin::Crate { version: "0.20.2" },
     },
     Component {
+        name: "cargo-deb",
+        needed_for: "the Debian package of agnes-ops",
+        probe: Probe::Says(&["--version"], "3.8.0"),
+        origin: Origin::Crate { version: "3.8.0" },
+    },
+    Component {
+        name: "dpkg-shlibdeps",
+        needed_for: "the Debian package of agnes-ops: which libraries it depends on",
+        probe: Probe::Says(&["--version"], "dpkg-shlibdeps"),
+        origin: Origin::System {
+            package: "dpkg-dev",
+            program: "dpkg-shlibdeps",
+        },
+    },
+    Component {
         name: "duckdb",
         needed_for: "builds in minutes: the database engine, prebuilt",
         probe: Probe::Holds("libduckdb.so"),
