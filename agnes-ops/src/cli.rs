@@ -130,6 +130,8 @@ pub enum Command {
     Incident(Incident),
     /// The audit log, the last written first, and whether its chain is whole. Exit 1 when it is not.
     Audit(Audit),
+    /// One file to attach to a ticket: status, doctor, journals, logs and the configuration, without secrets and names of people.
+    Report(Bundle),
     /// Fetch one URL (https, sm, gs, file) as `tls rotate` would.
     Fetch(Fetch),
     /// The configuration, with where each value comes from.
@@ -387,6 +389,14 @@ pub struct Status {
     /// Show it again every 2 seconds, until interrupted; with --json a line for each.
     #[arg(long)]
     pub watch: bool,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// The file [default: agnes-report-TIME.tar.gz, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `doctor`

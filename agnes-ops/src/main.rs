@@ -33,6 +33,7 @@ mod journal;
 mod outcome;
 mod progress;
 mod render;
+mod report;
 mod run;
 mod secrets;
 mod served;

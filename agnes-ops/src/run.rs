@@ -10,12 +10,14 @@ mod asked;
 mod boot;
 mod commands;
 mod doctor;
+mod environment;
 mod fetching;
 mod incident;
 mod lock;
 mod print;
 mod record;
 mod rendered;
+mod report;
 mod secrets;
 mod shipped;
 mod snapshot;
@@ -55,31 +57,8 @@ const DIR: &str = "/opt/agnes";
 /// The record of `render compose`.
 const RENDERED: &str = "render-compose";
 
+pub use self::environment::Environment;
 pub use self::print::not_understood;
-
-/// What the process was started with.
-#[derive(Debug, Default)]
-pub struct Environment {
-    /// Its variables.
-    pub variables: Vec<(OsString, OsString)>,
-    /// This program's own path.
-    pub program: Option<PathBuf>,
-}
-
-impl Environment {
-    /// A variable's value, when it is set, not empty and text.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.variables.iter().find(|(key, _)| key == name)?;
-        value.to_str().filter(|value| !value.is_empty())
-    }
-
-    /// Whose account it is: whoever became root for it is the person.
-    pub fn person(&self) -> &str {
-        let by = ["SUDO_USER", "USER", "LOGNAME"];
-        let by = by.iter().find_map(|name| self.get(name));
-        by.unwrap_or("unknown")
-    }
-}
 
 /// Runs the command and returns the exit code.
 pub fn run(cli: &Cli, environment: &Environment) -> u8 {
@@ -173,6 +152,7 @@ fn dispatch(
         Command::Render(verb) => rendered::without_deployment(host, verb),
         Command::Completions { shell } => Some(Ok(shipped::completions(*shell))),
         Command::Man { output } => Some(shipped::man(host, output)),
+        Command::Report(args) => Some(report::run(args, environment, host, dir, loaded)),
         Command::Doctor(_) if loaded.settings.is_none() => Some(Ok(crate::doctor::refused(loaded))),
         Command::Alert { unit } => {
             let settings = loaded.settings.as_ref();
@@ -368,6 +348,7 @@ fn command(
         | Command::Alert { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::Report(_)
         | Command::Tls(cli::Tls::Inspect { .. }) => {
             anyhow::bail!("{} was answered before", cli.command.name())
         }

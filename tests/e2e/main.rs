@@ -26,6 +26,7 @@ mod monitoring;
 mod package;
 mod pentest;
 mod proxy;
+mod report;
 mod rotate;
 mod rotation;
 mod secrets;

@@ -71,6 +71,7 @@ impl Command {
             Command::Incident(Incident::RateLimit(_)) => "incident rate-limit",
             Command::Incident(Incident::List) => "incident list",
             Command::Audit(_) => "audit",
+            Command::Report(_) => "report",
             Command::Alert { .. } => "alert",
             Command::Units(Units::Install { .. }) => "units install",
             Command::Units(Units::Remove { .. }) => "units remove",
@@ -96,7 +97,7 @@ impl Command {
             // a blank machine has none yet; a boot makes it
             Command::Boot(_) => false,
             Command::Units(_) => self.root().is_none(),
-            Command::Config(_) | Command::Status(_) => named,
+            Command::Config(_) | Command::Status(_) | Command::Report(_) => named,
             _ => true,
         }
     }
