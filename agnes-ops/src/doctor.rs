@@ -23,6 +23,8 @@ mod tls;
 mod units;
 mod vitals;
 
+use std::path::Path;
+
 use agnes_config::Loaded;
 use serde::Serialize;
 use serde_json::json;
@@ -193,12 +195,12 @@ pub fn examine(patient: &Patient<'_>, depth: Depth, ids: &[String]) -> Diagnosis
 }
 
 /// What is known of a deployment whose settings are wrong: nothing else can be looked at.
-pub fn of_wrong_settings(loaded: &Loaded) -> Diagnosis {
+pub fn of_wrong_settings(loaded: &Loaded, dir: &Path) -> Diagnosis {
     let (valid, others): (Vec<&Check>, Vec<&Check>) =
         CHECKS.iter().partition(|check| check.id == VALID);
     let found = valid
         .into_iter()
-        .map(|check| (check, config::wrong(loaded)));
+        .map(|check| (check, config::wrong(loaded, dir)));
     let unchecked = others.into_iter().map(|check| Unchecked {
         id: check.id,
         why: "the settings are wrong".to_owned(),
@@ -211,8 +213,8 @@ pub fn of_wrong_settings(loaded: &Loaded) -> Diagnosis {
 }
 
 /// `doctor` of a deployment whose settings are wrong.
-pub fn refused(loaded: &Loaded) -> Report {
-    report(&of_wrong_settings(loaded), &mend::Mended::default())
+pub fn refused(loaded: &Loaded, dir: &Path) -> Report {
+    report(&of_wrong_settings(loaded, dir), &mend::Mended::default())
 }
 
 /// `doctor`.

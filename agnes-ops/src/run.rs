@@ -112,8 +112,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> u8 {
         }
     }
     drop(lock);
-    print(&cli.command, cli.global.json, &report, took_ms);
-    report.exit.code()
+    print(&cli.command, cli.global.json, &report, took_ms)
 }
 
 /// The deployment's settings. What a service manager hands to the server in place of `.env` is not what is worked on here.
@@ -153,7 +152,9 @@ fn dispatch(
         Command::Completions { shell } => Some(Ok(shipped::completions(*shell))),
         Command::Man { output } => Some(shipped::man(host, output)),
         Command::Report(args) => Some(report::run(args, environment, host, dir, loaded)),
-        Command::Doctor(_) if loaded.settings.is_none() => Some(Ok(crate::doctor::refused(loaded))),
+        Command::Doctor(_) if loaded.settings.is_none() => {
+            Some(Ok(crate::doctor::refused(loaded, dir)))
+        }
         Command::Alert { unit } => {
             let settings = loaded.settings.as_ref();
             let named = dir.display().to_string();

@@ -62,15 +62,11 @@ impl Server {
 /// When its pid file or process cannot be looked at.
 pub fn server(host: &Host, settings: &Settings) -> Result<Option<Server>> {
     let path = pid_file(settings);
-    let Some(bytes) = host
-        .read(&path)
-        .with_context(|| format!("{}: read", path.display()))?
-    else {
-        return Ok(None);
-    };
-    let number = String::from_utf8_lossy(&bytes).trim().parse::<i32>();
-    let Some(pid) = number.ok().filter(|pid| *pid > 1) else {
-        return Ok(None);
+    let bytes = host.read(&path);
+    let bytes = bytes.with_context(|| format!("{}: read", path.display()))?;
+    let number = bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().parse::<i32>());
+    let Some(pid) = number.and_then(Result::ok).filter(|pid| *pid > 1) else {
+        return by_its_lock(host, settings);
     };
     let Some(running) = host.process(pid)? else {
         return Ok(None);
@@ -81,6 +77,19 @@ pub fn server(host: &Host, settings: &Settings) -> Result<Option<Server>> {
     // after a reboot another program may have its number
     let recycled = host.started_secs(&running)? > host.modified_secs(&path)? + 2;
     Ok((!recycled).then_some(Server { running }))
+}
+
+/// Where the file with its number is gone, the lock that it holds for life still names it.
+fn by_its_lock(host: &Host, settings: &Settings) -> Result<Option<Server>> {
+    let path = settings.state_dir.join("agnesd.lock");
+    // who may not look could not signal it either
+    let holder = host.lock_holder(&path).ok().flatten();
+    let pid = holder.and_then(|holder| holder.parse::<i32>().ok());
+    let Some(running) = pid.map(|pid| host.process(pid)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let is_it = is_the_server(host, settings, &running)?;
+    Ok(is_it.then_some(Server { running }))
 }
 
 /// A number in a file is no proof: the process must be called as the server is, and hold the lock that a server of this

@@ -115,3 +115,19 @@ fn a_screen_that_is_watched_comes_again() {
     drop(out);
     assert!(watched.wait().unwrap().code().is_some());
 }
+
+#[test]
+fn what_could_not_be_written_is_told() {
+    let deployment = Deployment::new();
+    let mut command = deployment.command(&["status"]);
+    command.stdout(
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap(),
+    );
+    let ended = command.output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("could not be written"), "{said}");
+}

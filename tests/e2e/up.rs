@@ -237,3 +237,12 @@ fn a_new_host_gets_its_secrets_and_one_that_cannot_have_them_gets_no_server() {
     );
     assert!(!process.deployment.state().join("agnesd.pid").exists());
 }
+
+#[test]
+fn a_server_whose_pid_file_is_gone_is_stopped_all_the_same() {
+    let deployment = Deployment::process(ports::free_address());
+    deployment.ops(&["up"]).exits(0);
+    std::fs::remove_file(deployment.state().join("agnesd.pid")).unwrap();
+    deployment.ops(&["down"]).exits(0).with_outcome("changed");
+    deployment.ops(&["down"]).exits(0).with_outcome("unchanged");
+}

@@ -4,6 +4,7 @@
 //!
 //! Does not: look below the directories that are named here.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use agnes_config::Settings;
@@ -122,32 +123,44 @@ pub(super) fn books(patient: &Patient<'_>) -> Seen {
                     .filter(|name| name.ends_with(".json"))
                     .map(|name| directory.join(name)),
             ),
+            Err(why) if is_for_root(host, &why) => return not_as_root(),
             Err(why) => found.push(broken(&directory, &why.to_string())),
         }
     }
     for file in files {
-        if let Some(why) = unreadable(host, &file) {
-            found.push(broken(&file, &why));
+        match unreadable(host, &file) {
+            Ok(Some(why)) => found.push(broken(&file, &why)),
+            Ok(None) => {}
+            Err(why) if is_for_root(host, &why) => return not_as_root(),
+            Err(why) => found.push(broken(&file, &why.to_string())),
         }
     }
     Seen::of(found)
 }
 
-fn unreadable(host: &Host, file: &Path) -> Option<String> {
-    match host.entry(file) {
-        Ok(Entry::Absent) => None,
-        Ok(Entry::File { .. }) => match host.read(file) {
+/// What only root may read says nothing to anybody else.
+fn is_for_root(host: &Host, why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::PermissionDenied && !host.is_root()
+}
+
+fn not_as_root() -> Seen {
+    Seen::Unchecked("not as root: some of it may not be read".to_owned())
+}
+
+/// Why a file is none of ours.
+fn unreadable(host: &Host, file: &Path) -> io::Result<Option<String>> {
+    Ok(match host.entry(file)? {
+        Entry::Absent => None,
+        Entry::File { .. } => match host.read(file)? {
             // a journal is empty when none is open
-            Ok(Some(bytes)) if bytes.is_empty() => None,
-            Ok(Some(bytes)) => serde_json::from_slice::<Value>(&bytes)
+            Some(bytes) if bytes.is_empty() => None,
+            Some(bytes) => serde_json::from_slice::<Value>(&bytes)
                 .err()
                 .map(|why| format!("is no file of this program: {why}")),
-            Ok(None) => None,
-            Err(why) => Some(why.to_string()),
+            None => None,
         },
-        Ok(_) => Some("is no file".to_owned()),
-        Err(why) => Some(why.to_string()),
-    }
+        _ => Some("is no file".to_owned()),
+    })
 }
 
 fn broken(path: &Path, why: &str) -> Found {

@@ -119,8 +119,20 @@ fn holder(file: &mut File) -> String {
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     match line.trim() {
         "" => "another run".into(),
+        line if is_gone(line) => {
+            format!("a process that is none of ours; the last of ours was {line}")
+        }
         line => line.to_owned(),
     }
+}
+
+/// Whether the run that a line names has ended: whoever holds the lock then is somebody else.
+fn is_gone(line: &str) -> bool {
+    let named = line
+        .split_once("(pid ")
+        .and_then(|(_, rest)| rest.split_once(','));
+    let pid = named.and_then(|(pid, _)| pid.parse::<u32>().ok());
+    pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 #[cfg(test)]
@@ -156,6 +168,18 @@ mod tests {
             panic!("not held");
         };
         assert_eq!(holder, "me[31m");
+        // a stranger holds it, and the file still names the last of us
+        std::fs::write(
+            &path,
+            "agnes-ops up (pid 4194305, since 2026-01-31T03:00:00Z)\n",
+        )
+        .unwrap();
+        let stranger = host.lock_holder(&path).unwrap().unwrap();
+        assert!(
+            stranger
+                .starts_with("a process that is none of ours; the last of ours was agnes-ops up"),
+            "{stranger}"
+        );
         drop(held);
         assert!(host.lock(&path, "up").is_ok());
     }

@@ -39,7 +39,7 @@ pub(super) fn run(
     let again = || {
         let loaded = settings(&deployment.settings.dir, environment);
         let Some(settings) = &loaded.settings else {
-            return doctor::of_wrong_settings(&loaded);
+            return doctor::of_wrong_settings(&loaded, &deployment.settings.dir);
         };
         let deployment = Deployment {
             settings,

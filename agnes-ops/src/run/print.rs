@@ -4,7 +4,7 @@
 //!
 //! Does not: log (that is `tracing`).
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use crate::cli::Command;
 use crate::outcome::{Exit, Refusal, Report, one_line, plain_lines};
@@ -39,12 +39,11 @@ fn usage_message(error: &clap::Error) -> String {
     one_line(said.strip_prefix("error: ").unwrap_or(&said))
 }
 
-/// The one printer of the contract's stdout.
-pub(super) fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) {
+/// The one printer of the contract's stdout; the exit code.
+pub(super) fn print(command: &Command, as_json: bool, report: &Report, took_ms: u64) -> u8 {
     let (name, changes) = (command.name(), command.changes());
     let mut stdout = std::io::stdout().lock();
-    // a reader that went away is no reason to fail
-    let _ = if as_json {
+    let written = if as_json {
         writeln!(stdout, "{}", report.to_json(name, took_ms))
     } else if let Some(bytes) = &report.body {
         stdout.write_all(bytes)
@@ -60,10 +59,24 @@ pub(super) fn print(command: &Command, as_json: bool, report: &Report, took_ms: 
     } else {
         writeln!(stdout, "{}", plain_lines(&report.text))
     };
-    let Some(refusal) = &report.refusal else {
-        return;
-    };
+    let written = written.and_then(|()| stdout.flush());
     let mut stderr = std::io::stderr().lock();
+    let mut exit = report.exit;
+    // a reader that went away is no reason to fail; a disk that did not take what was asked for is
+    if let Err(why) = written
+        && why.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(
+            stderr,
+            "agnes-ops: {name}: what it said could not be written: {why}"
+        );
+        if matches!(exit, Exit::Ok | Exit::Drift) {
+            exit = Exit::Failed;
+        }
+    }
+    let Some(refusal) = &report.refusal else {
+        return exit.code();
+    };
     // every problem of a configuration has a line of its own; all else is one line
     let message = if report.exit == Exit::Config {
         plain_lines(&refusal.message)
@@ -74,4 +87,5 @@ pub(super) fn print(command: &Command, as_json: bool, report: &Report, took_ms: 
     if let Some(hint) = &refusal.hint {
         let _ = writeln!(stderr, "hint: {}", one_line(hint));
     }
+    exit.code()
 }

@@ -34,7 +34,7 @@ pub(super) fn run(
     let shown = config::show(loaded);
     said.add("config.txt", both(&shown));
     let diagnosis = match &loaded.settings {
-        None => checks::refused(loaded),
+        None => checks::refused(loaded, dir),
         Some(settings) => {
             let fetcher = Fetcher::new(fetch_options(settings, environment));
             let deployment = Deployment {

@@ -68,6 +68,19 @@ pub fn read(host: &Host, settings: &Settings) -> Result<Configuration> {
     Ok(Configuration { files, left_out })
 }
 
+/// Where files of people's own are, as docs/compose.md names the places; `.override.` is in their names.
+const OVERRIDES: [&str; 9] = [
+    "",
+    "caddy",
+    "caddy/sites",
+    "monitoring",
+    "monitoring/prometheus",
+    "monitoring/prometheus/rules",
+    "monitoring/alertmanager",
+    "monitoring/grafana/dashboards",
+    "monitoring/grafana/datasources",
+];
+
 /// The files of a deployment that people write; what we render is rendered again.
 fn paths(host: &Host, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::from("agnes.toml")];
@@ -81,7 +94,7 @@ fn paths(host: &Host, dir: &Path) -> Result<Vec<PathBuf>> {
             found.push(Path::new("agnes.toml.d").join(name));
         }
     }
-    for below in ["", "caddy", "monitoring"] {
+    for below in OVERRIDES {
         for name in list(below)? {
             if name.contains(".override.") {
                 found.push(Path::new(below).join(name));

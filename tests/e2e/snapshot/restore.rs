@@ -144,8 +144,27 @@ fn b04_the_configuration_comes_back_on_request_and_secrets_stay() {
             .with("LOG_LEVEL", "info")
             .toml("# first\n")
     });
-    let id = host.create();
     let dir = host.deployment.dir().to_owned();
+    // where docs/compose.md has people put files of their own
+    let theirs = [
+        "docker-compose.override.yml",
+        "caddy/sites/theirs.override.caddy",
+        "monitoring/prometheus/rules/theirs.override.yml",
+        "monitoring/alertmanager/alertmanager.override.yml",
+        "monitoring/grafana/dashboards/theirs.override.json",
+    ];
+    for name in theirs {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, name).unwrap();
+    }
+    let id = host.create();
+    for name in ["docker-compose.override.yml", "caddy", "monitoring"] {
+        let path = dir.join(name);
+        std::fs::remove_file(&path)
+            .or_else(|_| std::fs::remove_dir_all(&path))
+            .unwrap();
+    }
     std::fs::write(dir.join("agnes.toml"), "# second\n").unwrap();
     std::fs::create_dir(dir.join("agnes.toml.d")).unwrap();
     std::fs::write(dir.join("agnes.toml.d/10-later.toml"), "# later\n").unwrap();
@@ -157,6 +176,9 @@ fn b04_the_configuration_comes_back_on_request_and_secrets_stay() {
     assert_eq!(read("agnes.toml"), "# second\n");
     host.ops(&["restore", &id, "--with-config"]).exits(0);
     assert_eq!(read("agnes.toml"), "# first\n");
+    for name in theirs {
+        assert_eq!(read(name), name);
+    }
     assert_eq!(read("agnes.toml.d/10-later.toml"), "# later\n");
     let env = read(".env");
     assert!(env.contains("info"), "{env}");
