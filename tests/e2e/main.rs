@@ -29,6 +29,7 @@ mod proxy;
 mod report;
 mod rotate;
 mod rotation;
+mod runbooks;
 mod secrets;
 mod shipped;
 #[path = "../../agnesd/tests/process/small_disk.rs"]

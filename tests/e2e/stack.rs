@@ -23,6 +23,7 @@ mod image;
 mod render;
 mod replicas;
 mod rotation;
+mod runbooks;
 mod snapshot;
 mod upgrade;
 

@@ -153,6 +153,11 @@ impl Deployment {
         self
     }
 
+    /// A key of `.env`, as it was set here.
+    pub fn setting(&self, key: &str) -> String {
+        self.settings[key].clone()
+    }
+
     /// `-C DIR`.
     pub fn dir(&self) -> &Path {
         &self.directory
