@@ -12,11 +12,12 @@ mod record;
 
 use anyhow::Result;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::contain::contain;
 pub use self::rate_limit::{Change, change, look};
 pub use self::record::list;
+use self::record::{Record, State};
 use crate::deployment::Deployment;
 use crate::host::{Held, Lock};
 use crate::outcome::{Exit, Outcome, Refusal, Report};
@@ -161,6 +162,57 @@ fn declined(person: &Person<'_>, told: &str) -> Option<Report> {
             let message = format!("{told}: nobody confirmed it; nothing was changed");
             let refusal = Refusal::new("not-confirmed", message);
             Some(*failed(refusal.hint("--yes confirms it")))
+        }
+    }
+}
+
+/// An act that was done, and what was read back after it.
+struct Acted {
+    record: Record,
+    /// What the server answered to it.
+    answer: Value,
+    /// The principal after it, in the server's words.
+    after: Value,
+    /// The same, read.
+    now: Principal,
+    /// Others wait until the record is whole.
+    _alone: Lock,
+}
+
+/// Records, asks the server, and reads the principal back; what fails is in the record.
+fn act(
+    deployment: Deployment<'_>,
+    socket: &ControlSocket,
+    verb: &str,
+    (before, them): (&Value, &Principal),
+    by: &str,
+    request: impl FnOnce() -> Result<Value, NoAnswer>,
+) -> Result<Acted, Box<Report>> {
+    let alone = alone(deployment, &format!("incident {verb}"))?;
+    let email = &them.user.email;
+    let record = Record::begin(deployment, verb, email, by, before.clone());
+    let done = request().map_err(|why| refused(socket, email, &why));
+    let done = done.and_then(|answer| Ok((answer, principal(socket, &them.user.id)?)));
+    match done {
+        Ok((answer, (after, now))) => Ok(Acted {
+            record,
+            answer,
+            after,
+            now,
+            _alone: alone,
+        }),
+        Err(report) => {
+            let why = report
+                .refusal
+                .as_ref()
+                .map(|refusal| refusal.message.clone());
+            let result = json!({ "why": why });
+            Err(Box::new(record.end(
+                deployment,
+                State::Failed,
+                result,
+                *report,
+            )))
         }
     }
 }

@@ -8,8 +8,8 @@
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use super::record::{Record, State};
-use super::{Person, Principal, activity, address, alone, declined, failed, principal, refused};
+use super::record::State;
+use super::{Person, Principal, act, activity, address, declined, failed, principal};
 use crate::deployment::Deployment;
 use crate::outcome::{Outcome, Refusal, Report, Step};
 use crate::served::ControlSocket;
@@ -45,35 +45,30 @@ fn try_contain(
     if let Some(end) = declined(person, &plan(&them)) {
         return Ok(end.detail("principal", before));
     }
-    let _alone = alone(deployment, "incident contain")?;
-    let record = Record::begin(deployment, "contain", &email, person.by, before.clone());
     let begun = deployment.host.instant();
     // by its id: an address may be given to somebody else meanwhile
-    let asked = socket.post(&address(&them.user.id, "/contain"), &json!({}));
-    let after = match asked {
-        Ok(_) => principal(&socket, &them.user.id),
-        Err(ref why) => Err(refused(&socket, &email, why)),
-    };
-    let (after, left) = match after {
-        Ok(after) => after,
-        Err(report) => {
-            let why = report
-                .refusal
-                .as_ref()
-                .map(|refusal| refusal.message.clone());
-            return Ok(record.end(deployment, State::Failed, json!({ "why": why }), *report));
-        }
-    };
-    let contained = asked.unwrap_or_default();
+    let contain = || socket.post(&address(&them.user.id, "/contain"), &json!({}));
+    let acted = act(
+        deployment,
+        &socket,
+        "contain",
+        (&before, &them),
+        person.by,
+        contain,
+    )?;
+    let (contained, left) = (&acted.answer, &acted.now);
+
     let shut_out = contained
         .get("shut_out")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    if let Some(open) = still_open(&left, shut_out) {
+    if let Some(open) = still_open(left, shut_out) {
         let message = format!("{email}: was to be shut out, and {open}");
         let report =
             *failed(Refusal::new("not-proven", message).hint("run it again; agnes-ops status"));
-        return Ok(record.end(deployment, State::Failed, after, report));
+        return Ok(acted
+            .record
+            .end(deployment, State::Failed, acted.after, report));
     }
     let since = since.unwrap_or_else(|| deployment.host.now() - LOOK_BACK);
     let activity = activity::read(&socket, &email, since);
@@ -110,8 +105,8 @@ fn try_contain(
         result: "done".to_owned(),
         took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
     }];
-    let result = json!({"contained": contained, "after": after, "activity": shown});
-    Ok(record.end(deployment, State::Done, result, report))
+    let result = json!({"contained": contained, "after": acted.after, "activity": shown});
+    Ok(acted.record.end(deployment, State::Done, result, report))
 }
 
 fn plan(them: &Principal) -> String {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::record::{Record, State};
+use super::record::State;
 use super::{
-    Limit, Person, Principal, activity, address, alone, declined, failed, principal, refused,
+    Limit, Person, Principal, act, activity, address, declined, failed, principal, refused,
     understood,
 };
 use crate::deployment::Deployment;
@@ -254,30 +254,23 @@ fn try_change(
     if let Some(end) = declined(person, &told) {
         return Ok(end.detail("principal", before));
     }
-    let _alone = alone(deployment, "incident rate-limit")?;
-    let record = Record::begin(deployment, "rate-limit", &email, person.by, before);
     let path = address(&them.user.id, "/limit");
-    let asked = match wanted {
+    let change = || match wanted {
         Change::Raise(per_min, until) => {
             let until = until.format(&Rfc3339).unwrap_or_default();
             socket.put(&path, &json!({"per_min": per_min, "until": until}))
         }
         Change::End => socket.delete(&path),
     };
-    let after = match asked {
-        Ok(_) => principal(&socket, &them.user.id),
-        Err(why) => Err(refused(&socket, &email, &why)),
-    };
-    let (after, now) = match after {
-        Ok(after) => after,
-        Err(report) => {
-            let why = report
-                .refusal
-                .as_ref()
-                .map(|refusal| refusal.message.clone());
-            return Ok(record.end(deployment, State::Failed, json!({ "why": why }), *report));
-        }
-    };
+    let acted = act(
+        deployment,
+        &socket,
+        "rate-limit",
+        (&before, &them),
+        person.by,
+        change,
+    )?;
+    let (after, now) = (acted.after, acted.now);
     let as_wanted = match wanted {
         Change::Raise(per_min, _) => {
             now.limit.per_min == per_min && now.limit.raised_until.is_some()
@@ -286,7 +279,7 @@ fn try_change(
     };
     if !as_wanted {
         let message = format!("{email}: has {} calls a minute after it", now.limit.per_min);
-        return Ok(record.end(
+        return Ok(acted.record.end(
             deployment,
             State::Failed,
             after,
@@ -307,5 +300,5 @@ fn try_change(
         .detail("principal", after.clone())
         .detail("per_min", now.limit.per_min)
         .detail("until", json!(now.limit.raised_until));
-    Ok(record.end(deployment, State::Done, after, report))
+    Ok(acted.record.end(deployment, State::Done, after, report))
 }
