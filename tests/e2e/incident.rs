@@ -379,3 +379,31 @@ fn a10_the_audit_log_is_read_and_its_chain_verified() {
     let absent = host.ops(&["audit"]).exits(1);
     assert_eq!(absent.detail("reason"), "server-absent");
 }
+
+#[test]
+fn w07_a_stranger_who_tries_credentials_is_told_from_an_office_behind_one_address() {
+    let host = Host::with("AGNES_LIMIT_UNAUTHENTICATED_PER_MIN", "20");
+    let limited = || {
+        let seen = host.ops(&["incident", "rate-limit"]).exits(0);
+        let all = seen.detail("limited").as_array().unwrap().clone();
+        all.into_iter().find(|one| one["kind"] == "address")
+    };
+    assert!((0..40).any(|_| host.anyone.get("/api/version").status == 429));
+    let office = limited().unwrap();
+    assert_eq!(
+        (&office["key"], &office["signs"]),
+        (&json!("127.0.0.1"), &json!([]))
+    );
+    for _ in 0..5 {
+        host.anyone.bearing("guessed").get("/api/me");
+    }
+    let stranger = limited().unwrap();
+    assert!(
+        stranger["denied_last_hour"].as_i64().unwrap() >= 5,
+        "{stranger}"
+    );
+    assert!(
+        stranger["signs"][0].as_str().unwrap().contains("refused"),
+        "{stranger}"
+    );
+}

@@ -175,7 +175,7 @@ fn of_address(
     since: OffsetDateTime,
 ) -> Result<Looked, NoAnswer> {
     let rows = Rows {
-        outcome: Some("denied"),
+        action: Some("auth.failed".to_owned()),
         from: Some(since),
         ..Rows::default()
     };
@@ -191,7 +191,7 @@ fn of_address(
     let signs: Vec<String> = match denied {
         0 => Vec::new(),
         denied => vec![format!(
-            "{denied} credentials or calls of it were refused in the last hour"
+            "{denied} credentials that it showed were refused in the last hour"
         )],
     };
     let lines = vec![

@@ -84,7 +84,6 @@ pub(super) fn audit(args: &cli::Audit, deployment: Deployment<'_>) -> Report {
     let rows = Rows {
         actor: args.actor.clone(),
         action: args.action.clone(),
-        outcome: None,
         from: args.from,
         to: args.to,
     };

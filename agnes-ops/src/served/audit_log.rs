@@ -22,8 +22,6 @@ pub struct Rows {
     pub actor: Option<String>,
     /// What was done.
     pub action: Option<String>,
-    /// How it ended.
-    pub outcome: Option<&'static str>,
     /// At or after.
     pub from: Option<OffsetDateTime>,
     /// Before.
@@ -128,7 +126,6 @@ fn query(wanted: &Rows, limit: usize, cursor: Option<&str>) -> String {
     let pairs = [
         ("actor", wanted.actor.clone()),
         ("action", wanted.action.clone()),
-        ("outcome", wanted.outcome.map(str::to_owned)),
         ("from", time(wanted.from)),
         ("to", time(wanted.to)),
         ("cursor", cursor.map(str::to_owned)),
