@@ -71,6 +71,9 @@ pub struct Kept {
     /// It happened, and is told once: it does not last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub event: bool,
+    /// Since when a receiver does not take what there is to be told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
     /// Who took it last, by receiver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<String, Told>,
@@ -132,6 +135,10 @@ fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -
             .map_or(1, |kept| kept.times.saturating_add(1)),
         resolved_at: None,
         event: false,
+        refused: before
+            .as_ref()
+            .map(|kept| kept.refused.clone())
+            .unwrap_or_default(),
         told: before.map(|kept| kept.told).unwrap_or_default(),
     };
     state_file::write(host, &path, &kept)?;
@@ -150,10 +157,16 @@ pub fn tell_once(host: &Host, outbox: &Outbox<'_>, alert: &Alert) -> Result<()> 
     let without = PathBuf::from(WITHOUT_DISK);
     let directory = own.unwrap_or(without);
     let path = directory.join(file_name(outbox, &directory, alert));
-    if matches!(state_file::read::<Kept>(host, &path), Ok(Some(_))) {
+    let now = now(host);
+    // the same that somebody was told of before, and that happened once more, is news
+    let waits = |kept: &Kept| kept.told.is_empty();
+    if state_file::read::<Kept>(host, &path)
+        .ok()
+        .flatten()
+        .is_some_and(|kept| waits(&kept))
+    {
         return Ok(());
     }
-    let now = now(host);
     state_file::write(
         host,
         &path,
@@ -166,6 +179,7 @@ pub fn tell_once(host: &Host, outbox: &Outbox<'_>, alert: &Alert) -> Result<()> 
             times: 1,
             resolved_at: Some(now),
             event: true,
+            refused: BTreeMap::new(),
             told: BTreeMap::new(),
         },
     )
@@ -201,8 +215,11 @@ pub fn resolve(
             continue;
         }
         kept.resolved_at = Some(now(host));
-        state_file::write(host, &path, &kept)?;
-        gone += 1;
+        // a disk that takes nothing keeps nobody from being told what is there
+        match state_file::write(host, &path, &kept) {
+            Ok(()) => gone += 1,
+            Err(why) => tracing::warn!("{}: {why:#}", path.display()),
+        }
     }
     Ok(gone)
 }

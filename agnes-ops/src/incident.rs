@@ -23,6 +23,9 @@ use crate::host::{Held, Lock};
 use crate::outcome::{Exit, Outcome, Refusal, Report};
 use crate::served::{ControlSocket, NoAnswer};
 
+/// No address and no id is longer, in bytes.
+const LONGEST: usize = 320;
+
 /// What somebody said who was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
@@ -85,6 +88,11 @@ impl Principal {
 
 /// The server's answer about a principal, in its own words and read.
 fn principal(socket: &ControlSocket, who: &str) -> Result<(Value, Principal), Box<Report>> {
+    if matches!(who.trim(), "" | "." | "..") || who.len() > LONGEST {
+        let message = "a principal is named by an e-mail address or an id; nothing was changed";
+        let refusal = Refusal::new("no-such-principal", message);
+        return Err(Box::new(Report::refused(Exit::Usage, refusal)));
+    }
     let answer = socket
         .get(&address(who, ""))
         .map_err(|why| refused(socket, who, &why))?;
@@ -191,27 +199,44 @@ fn act(
     let alone = alone(deployment, &format!("incident {verb}"))?;
     let email = &them.user.email;
     let record = Record::begin(deployment, verb, email, by, before.clone());
-    let done = request().map_err(|why| refused(socket, email, &why));
-    let done = done.and_then(|answer| Ok((answer, principal(socket, &them.user.id)?)));
-    match done {
-        Ok((answer, (after, now))) => Ok(Acted {
-            record,
-            answer,
-            after,
-            now,
-            _alone: alone,
-        }),
-        Err(report) => {
-            let why = report
-                .refusal
-                .as_ref()
-                .map(|refusal| refusal.message.clone());
-            let result = json!({ "why": why });
+    let answer = match request() {
+        Ok(answer) => answer,
+        Err(why) => {
+            // an answer that did not come says nothing of what was done
+            let state = match why {
+                NoAnswer::Failed(_) => State::Begun,
+                NoAnswer::Nobody | NoAnswer::Refused(..) => State::Failed,
+            };
+            let report = *refused(socket, email, &why);
+            let result = json!({ "why": why.to_string() });
+            return Err(Box::new(record.end(deployment, state, result, report)));
+        }
+    };
+    match socket.get(&address(&them.user.id, "")) {
+        Ok(after) => {
+            let now = understood(socket, &after)?;
+            Ok(Acted {
+                record,
+                answer,
+                after,
+                now,
+                _alone: alone,
+            })
+        }
+        Err(why) => {
+            let message = format!(
+                "{email}: the server said that it was done, and it could not be read back: {why}"
+            );
+            let refusal = Refusal::new("not-proven", message);
+            let report = *failed(
+                refusal.hint("run it again; agnes-ops incident list has what the server said"),
+            );
+            let result = json!({ "answer": answer, "why": why.to_string() });
             Err(Box::new(record.end(
                 deployment,
-                State::Failed,
+                State::Begun,
                 result,
-                *report,
+                report,
             )))
         }
     }

@@ -11,6 +11,7 @@ mod host;
 mod known;
 mod redact;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use agnes_config::Loaded;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use time::macros::format_description;
 
 use self::redact::Redactor;
-use crate::host::Host;
+use crate::host::{Entry, Host};
 use crate::outcome::{Outcome, Report};
 use crate::sha256::sha256;
 
@@ -96,7 +97,13 @@ pub fn report(host: &Host, wanted: Wanted<'_>) -> Result<Report> {
     let mut redactions = 0;
     let mut contents: Vec<Value> = Vec::new();
     let mut texts: Vec<(String, String)> = Vec::new();
+    let mut used = BTreeSet::new();
     for Section { name, text } in gathered.sections {
+        // a name may hold whom a message is for
+        let mut name = redactor.redact(&name).0;
+        while !used.insert(name.clone()) {
+            name.push('_');
+        }
         let (text, found) = redactor.redact(end_of(&text));
         redactions += found;
         contents.push(json!({"name": name, "bytes": text.len(), "redactions": found}));
@@ -105,7 +112,7 @@ pub fn report(host: &Host, wanted: Wanted<'_>) -> Result<Report> {
     let left_out: Vec<Value> = gathered
         .left_out
         .iter()
-        .map(|(name, why)| json!({"name": name, "why": redactor.redact(why).0}))
+        .map(|(name, why)| json!({"name": redactor.redact(name).0, "why": redactor.redact(why).0}))
         .collect();
     let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
     let stamp = now.format(&stamp).unwrap_or_default();
@@ -131,6 +138,15 @@ pub fn report(host: &Host, wanted: Wanted<'_>) -> Result<Report> {
         None => PathBuf::from(format!("agnes-report-{stamp}.tar.gz")),
     };
     let path = std::path::absolute(&path)?;
+    // a device, a fifo or a link is somebody's, and not to be exchanged for a file
+    anyhow::ensure!(
+        matches!(
+            host.entry(&path),
+            Ok(Entry::Absent | Entry::File { .. }) | Err(_)
+        ),
+        "{}: is no regular file, and stays",
+        path.display()
+    );
     host.install(&path, &bytes, 0o600, None)
         .with_context(|| format!("{}: write", path.display()))?;
     let text = format!(

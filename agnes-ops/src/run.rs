@@ -162,7 +162,12 @@ fn dispatch(
                 deployment: settings
                     .map_or(named.as_str(), |settings| settings.tls.domain.as_str()),
                 dir,
-                state_dir: settings.map(|settings| settings.state_dir.as_path()),
+                // what is written now would be on the boot disk, and hidden once the data disk is back (B02)
+                state_dir: settings
+                    .filter(|settings| {
+                        !matches!(disk::look(host, settings), disk::State::NotProven(_))
+                    })
+                    .map(|settings| settings.state_dir.as_path()),
             };
             Some(watch::alert(host, &outbox, unit))
         }

@@ -40,8 +40,9 @@ pub struct Server {
     pub schema: u64,
     /// RFC 3339.
     pub started_at: String,
-    /// What callers got since then.
-    pub requests: Requests,
+    /// What callers got since then; `None`: it does not count.
+    #[serde(default)]
+    pub requests: Option<Requests>,
 }
 
 /// What callers got.
@@ -73,8 +74,9 @@ pub struct Container {
 struct Between {
     /// When the second one was, in seconds since 1970.
     at_secs: i64,
-    requests: Requests,
-    /// Processes that were started anew in the same container, or server.
+    /// `None`: nobody counted.
+    requests: Option<Requests>,
+    /// Processes that were started anew, and not by us.
     restarts: u64,
 }
 
@@ -89,8 +91,8 @@ pub struct Kept {
 /// What happened in a span of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
-    /// What callers got.
-    pub requests: Requests,
+    /// What callers got; `None`: nobody counted.
+    pub requests: Option<Requests>,
     /// Processes that were started anew.
     pub restarts: u64,
 }
@@ -118,23 +120,39 @@ pub fn read(host: &Host, settings: &Settings) -> Result<Option<Kept>> {
     state_file::read(host, &path(settings))
 }
 
-/// Keeps one more.
+/// Keeps one more, and how many processes were started anew since the one before it that nobody of ours did.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn keep(host: &Host, settings: &Settings, before: Option<Kept>, now: Vitals) -> Result<()> {
-    state_file::write(host, &path(settings), &next(before, now))
+pub fn keep(
+    host: &Host,
+    settings: &Settings,
+    before: Option<Kept>,
+    now: Vitals,
+    restarts: u64,
+) -> Result<()> {
+    state_file::write(host, &path(settings), &next(before, now, restarts))
 }
 
-fn next(before: Option<Kept>, now: Vitals) -> Kept {
+fn next(before: Option<Kept>, mut now: Vitals, restarts: u64) -> Kept {
     let at_secs = seconds(&now.at);
     let mut between = Vec::new();
     if let Some(before) = before {
         let one = Between {
             at_secs,
             requests: requests_between(before.last.server.as_ref(), now.server.as_ref()),
-            restarts: restarted(&before.last, &now).len() as u64,
+            restarts,
         };
+        // what is away for a look is compared with what it was before that
+        now.server = now.server.or(before.last.server);
+        let there: BTreeSet<String> = now
+            .containers
+            .iter()
+            .map(|one| one.service.clone())
+            .collect();
+        let away = before.last.containers.into_iter();
+        now.containers
+            .extend(away.filter(|one| !there.contains(&one.service)));
         between = before.between;
         between.push(one);
         // a clock that was set back leaves none behind that count for ever
@@ -144,19 +162,17 @@ fn next(before: Option<Kept>, now: Vitals) -> Kept {
 }
 
 /// A process that is another one counts from its own beginning.
-fn requests_between(before: Option<&Server>, now: Option<&Server>) -> Requests {
-    let Some(now) = now else {
-        return Requests::default();
+fn requests_between(before: Option<&Server>, now: Option<&Server>) -> Option<Requests> {
+    let now = now?;
+    let got = now.requests?;
+    let before = match before.filter(|before| before.started_at == now.started_at) {
+        Some(before) => before.requests?,
+        None => Requests::default(),
     };
-    let same = before.filter(|before| before.started_at == now.started_at);
-    let before = same.map(|before| before.requests).unwrap_or_default();
-    Requests {
-        total: now.requests.total.saturating_sub(before.total),
-        server_errors: now
-            .requests
-            .server_errors
-            .saturating_sub(before.server_errors),
-    }
+    Some(Requests {
+        total: got.total.saturating_sub(before.total),
+        server_errors: got.server_errors.saturating_sub(before.server_errors),
+    })
 }
 
 impl Kept {
@@ -168,8 +184,11 @@ impl Kept {
             .iter()
             .filter(|one| one.at_secs > from && one.at_secs <= to);
         for one in within {
-            span.requests.total += one.requests.total;
-            span.requests.server_errors += one.requests.server_errors;
+            if let Some(got) = one.requests {
+                let all = span.requests.get_or_insert_default();
+                all.total += got.total;
+                all.server_errors += got.server_errors;
+            }
             span.restarts += one.restarts;
         }
         span
@@ -283,10 +302,10 @@ mod tests {
                 version: "1.4.1".to_owned(),
                 schema: 3,
                 started_at: at(started),
-                requests: Requests {
+                requests: Some(Requests {
                     total,
                     server_errors,
-                },
+                }),
             }),
             containers: Vec::new(),
         }
@@ -304,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_callers_got_is_counted_over_restarts_of_the_server() {
-        let mut kept = next(None, vitals(0, -9, 1000, 7));
+        let mut kept = next(None, vitals(0, -9, 1000, 7), 0);
         // 100 a minute; at 3 the server is another one
         for (minute, started, total, errors) in [
             (1, -9, 1100, 7),
@@ -312,27 +331,50 @@ mod tests {
             (3, 3, 40, 30),
             (4, 3, 140, 35),
         ] {
-            kept = next(Some(kept), vitals(minute, started, total, errors));
+            kept = next(
+                Some(kept),
+                vitals(minute, started, total, errors),
+                u64::from(minute == 3),
+            );
         }
         let of = |from: i64, to: i64| kept.span(from * 60, to * 60);
         assert_eq!(
             of(0, 2).requests,
-            Requests {
+            Some(Requests {
                 total: 200,
                 server_errors: 1
-            }
+            })
         );
         assert_eq!(
             of(2, 4).requests,
-            Requests {
+            Some(Requests {
                 total: 140,
                 server_errors: 35
-            }
+            })
         );
         assert_eq!((of(0, 2).restarts, of(2, 4).restarts), (0, 1));
         // two hours later nothing of it is left
-        let later = next(Some(kept), vitals(200, 3, 140, 35));
+        let later = next(Some(kept), vitals(200, 3, 140, 35), 0);
         assert_eq!(later.between.len(), 1);
+    }
+
+    #[test]
+    fn what_was_away_for_a_look_is_compared_with_what_it_was() {
+        let kept = next(None, vitals(0, 0, 10, 0), 0);
+        let mut gone = vitals(1, 0, 0, 0);
+        gone.server = None;
+        let kept = next(Some(kept), gone, 0);
+        let back = vitals(2, 2, 5, 0);
+        let ids: Vec<&str> = changes(&kept.last, &back)
+            .iter()
+            .map(|one| one.id)
+            .collect();
+        assert_eq!(ids, ["changed.restarts"]);
+        // who does not count has counted nothing, and not none
+        let mut silent = vitals(3, 2, 0, 0);
+        silent.server.as_mut().unwrap().requests = None;
+        let kept = next(Some(kept), silent, 0);
+        assert_eq!(kept.span(2 * 60, 3 * 60).requests, None);
     }
 
     #[test]

@@ -79,6 +79,7 @@ async fn seed() -> Result<(), Anything> {
                 user_agent,
                 request_id: format!("{number:032x}"),
                 process: None,
+                standing: None,
             };
             store
                 .record(origin, Event::done("token.issued", "session"))

@@ -35,6 +35,17 @@ pub struct Origin {
     pub request_id: String,
     /// Who it is on this host, where the kernel says so: `uid` and `pid` of the row's metadata.
     pub process: Option<Process>,
+    /// As what the caller was let in; `None`: nobody was asked for a credential.
+    pub standing: Option<Standing>,
+}
+
+/// As what a caller was let in: an act of somebody who was shut out, or whose password was changed, meanwhile does not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Who.
+    pub user: Id,
+    /// Of the user when the credential was judged.
+    pub epoch: i64,
 }
 
 /// A process of this host, as the kernel names the other end of a Unix socket.
@@ -55,6 +66,7 @@ impl Origin {
             user_agent: String::new(),
             request_id: String::new(),
             process: None,
+            standing: None,
         }
     }
 }

@@ -51,7 +51,7 @@ impl Store {
         id: Id,
         unknown_password_hash: String,
     ) -> Result<Contained> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(id)?;
             if user.kind == Kind::System {
                 return Err(Error::BuiltIn("this user"));

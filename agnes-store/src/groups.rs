@@ -71,7 +71,7 @@ impl Store {
     ) -> Result<Arc<Group>> {
         let name = name(group)?;
         let external_id = external_id.map(external).transpose()?;
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             if txn.directory.group(&name).is_some() {
                 return Err(Error::Exists("group"));
             }
@@ -96,7 +96,7 @@ impl Store {
         disabled: bool,
     ) -> Result<Arc<Group>> {
         let group = group.to_owned();
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let group = txn.group(&group)?;
             if group.built_in {
                 return Err(Error::BuiltIn("this group"));
@@ -132,7 +132,7 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn add_member(&self, origin: Origin, group: &str, user: Id) -> Result<()> {
         let group = group.to_owned();
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let (group, user) = (txn.group(&group)?, txn.user(user)?);
             if txn.join(&group.id.to_string(), user.id)? {
                 let event = Event::done("group.member_added", format!("group:{}", group.name));
@@ -149,7 +149,7 @@ impl Store {
     /// [`Error::NotFound`], [`Error::LastAdmin`], [`Error::BuiltIn`] for the scheduler in Admin.
     pub async fn remove_member(&self, origin: Origin, group: &str, user: Id) -> Result<()> {
         let group = group.to_owned();
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let (group, user) = (txn.group(&group)?, txn.user(user)?);
             let members = txn.directory.members.get(&group.id);
             if !members.is_some_and(|members| members.contains(&user.id)) {
@@ -190,7 +190,7 @@ impl Store {
             ));
         }
         let description = description.to_owned();
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             if txn.directory.role(&name).is_some() {
                 return Err(Error::Exists("role"));
             }
@@ -212,7 +212,7 @@ impl Store {
         disabled: bool,
     ) -> Result<Arc<Role>> {
         let name = role.to_owned();
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let role = txn.directory.role(&name).cloned();
             let role = role.ok_or(Error::NotFound("role"))?;
             if role.disabled == disabled {
@@ -248,7 +248,7 @@ impl Store {
         role: &str,
     ) -> Result<Arc<Mapping>> {
         let (external_id, role) = (external(external_id)?, role.to_owned());
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             if txn.directory.role(&role).is_none() {
                 return Err(Error::NotFound("role"));
             }
@@ -291,7 +291,7 @@ impl Store {
         id: Id,
         disabled: bool,
     ) -> Result<Arc<Mapping>> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let mapping = txn.directory.mappings.get(&id).cloned();
             let mapping = mapping.ok_or(Error::NotFound("group mapping"))?;
             if mapping.disabled == disabled {

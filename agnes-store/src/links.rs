@@ -28,7 +28,7 @@ impl Store {
         expires_at: OffsetDateTime,
     ) -> Result<Arc<User>> {
         let email = crate::users::normal_email(email)?;
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.directory.user_by_email(&email).cloned();
             let user = user
                 .filter(|user| user.kind == Kind::Person && !user.disabled)
@@ -73,7 +73,7 @@ impl Store {
         refresh_hash: String,
         expires_at: OffsetDateTime,
     ) -> Result<(Arc<Session>, Arc<User>)> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let link = txn.directory.links.get(&hash).cloned();
             let link = link.ok_or(Error::Credential)?;
             let user = txn.user(link.user_id)?;

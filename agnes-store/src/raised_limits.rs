@@ -62,7 +62,7 @@ impl Store {
     /// # Errors
     /// [`crate::Error::NotFound`], or as any write.
     pub async fn raise_limit(&self, origin: Origin, raised: RaisedLimit) -> Result<()> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(raised.user)?;
             txn.forget_raised_limit(raised.user)?;
             let setting = Setting {
@@ -93,7 +93,7 @@ impl Store {
     /// # Errors
     /// [`crate::Error::NotFound`], or as any write.
     pub async fn end_raised_limit(&self, origin: Origin, user: Id) -> Result<bool> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(user)?;
             let had = txn.forget_raised_limit(user.id)?;
             if had {

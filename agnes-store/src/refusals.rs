@@ -30,7 +30,7 @@ struct Key {
     minute: i64,
     ip: String,
     kind: &'static str,
-    /// Who it is, where that is known; else empty.
+    /// Who it is, where that is known, or whose password was tried; else empty.
     actor: String,
 }
 
@@ -52,7 +52,12 @@ pub struct Refusals {
 impl Refusals {
     /// Counts a credential. `kind` says which: `password`, `bearer`, `scheduler`, …; `resource` what it was for.
     pub(crate) fn count(&self, origin: &Origin, kind: &'static str, resource: &str) {
-        self.add(origin, kind, String::new(), resource);
+        // of passwords it is told whose was tried
+        let whose = match kind {
+            "password" => tame(resource),
+            _ => String::new(),
+        };
+        self.add(origin, kind, whose, resource);
     }
 
     /// Counts a call that its caller, who is known, may not make.

@@ -44,7 +44,7 @@ impl Store {
         expires_at: OffsetDateTime,
     ) -> Result<Arc<Session>> {
         let (id, epoch) = (user.id, user.epoch);
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(id)?;
             if user.disabled || user.epoch != epoch {
                 return Err(Error::Credential);
@@ -64,7 +64,7 @@ impl Store {
         origin: Origin,
         expires_at: OffsetDateTime,
     ) -> Result<(Arc<Session>, Arc<User>)> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.directory.user_by_email(PROBE_EMAIL).cloned();
             let user = user.unwrap_or_else(|| {
                 txn.insert_user(User {
@@ -96,7 +96,7 @@ impl Store {
         next_hash: String,
         expires_at: OffsetDateTime,
     ) -> Result<Refreshed> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let session = txn.directory.session(id).cloned();
             let session = session.ok_or(Error::Credential)?;
             let user = txn.user(session.user_id)?;
@@ -139,7 +139,7 @@ impl Store {
     /// # Errors
     /// As any write.
     pub async fn end_session(&self, origin: Origin, id: Id) -> Result<()> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             if txn.directory.session(id).is_some() {
                 txn.remove_session(id)?;
                 txn.audit(
@@ -157,7 +157,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn end_all_sessions(&self, origin: Origin, user: Id) -> Result<()> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.bump_epoch(user)?;
             let ended = txn.end_sessions_of(user.id)?;
             let event = Event::done("session.all_ended", resource(&user));

@@ -24,7 +24,7 @@ impl Store {
         value: String,
     ) -> Result<Arc<Setting>> {
         let key = key.to_owned();
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let setting = Setting {
                 key: key.clone(),
                 value: value.clone(),

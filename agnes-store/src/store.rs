@@ -12,7 +12,7 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use crate::audit::query::{self, Cursor, Filter};
-use crate::audit::{Event, Origin, Row};
+use crate::audit::{Event, Origin, Row, Standing};
 use crate::audit::{resume, verify};
 use crate::directory::{Directory, load};
 use crate::engine::error::OpenError;
@@ -139,6 +139,24 @@ impl Store {
         F: FnMut(&mut Txn<'_>) -> Result<T> + Send + 'static,
     {
         self.writer.act(WhileHeld::Refuse, work).await
+    }
+
+    /// The same for a caller, who still has to be what it was let in as when its turn comes.
+    pub(crate) async fn act_of<T, F>(&self, standing: Option<Standing>, mut work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Txn<'_>) -> Result<T> + Send + 'static,
+    {
+        self.act(move |txn| {
+            if let Some(Standing { user, epoch }) = standing {
+                let user = txn.user(user)?;
+                if user.disabled || user.epoch != epoch {
+                    return Err(Error::Credential);
+                }
+            }
+            work(txn)
+        })
+        .await
     }
 
     /// The group Admin, the roles that the program asks for and the scheduler's user: made when they are not there. Before

@@ -49,7 +49,7 @@ impl Store {
                 "name is empty, longer than 100 characters or has control characters",
             ));
         }
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(user)?;
             if user.disabled {
                 return Err(Error::Credential);
@@ -108,7 +108,7 @@ impl Store {
         owner: Option<Id>,
         id: Id,
     ) -> Result<Arc<Token>> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let token = txn.directory.tokens.get(&id).cloned();
             let token = token
                 .filter(|token| owner.is_none_or(|owner| token.user_id == owner))

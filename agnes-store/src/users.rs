@@ -72,7 +72,7 @@ impl Store {
         seeded: Option<String>,
     ) -> Result<Arc<User>> {
         let email = normal_email(email)?;
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             if txn.directory.has_admin_who_can_sign_in() {
                 return Err(Error::AlreadyBootstrapped);
             }
@@ -124,7 +124,7 @@ impl Store {
                 "name is longer than 200 characters or has control characters",
             ));
         }
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             if txn.directory.user_by_email(&email).is_some() {
                 return Err(Error::Exists("user"));
             }
@@ -163,7 +163,7 @@ impl Store {
         id: Id,
         disabled: bool,
     ) -> Result<Arc<User>> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(id)?;
             if user.kind == Kind::System {
                 return Err(Error::BuiltIn("this user"));
@@ -205,7 +205,7 @@ impl Store {
         id: Id,
         password_hash: String,
     ) -> Result<Arc<User>> {
-        self.act(move |txn| {
+        self.act_of(origin.standing, move |txn| {
             let user = txn.user(id)?;
             if user.kind == Kind::System {
                 return Err(Error::BuiltIn("this user"));

@@ -87,6 +87,7 @@ impl<S: Sync> FromRequestParts<S> for Operator {
                 .map(|id| id.as_str().to_owned())
                 .unwrap_or_default(),
             process: peer.and_then(|peer| peer.0),
+            standing: None,
         }))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 
-use agnes_store::audit::Origin;
+use agnes_store::audit::{Origin, Standing};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::USER_AGENT;
@@ -54,6 +54,10 @@ impl Asker {
                     .map(|id| id.as_str().to_owned())
                     .unwrap_or_default(),
                 process: None,
+                standing: caller.principal().map(|principal| Standing {
+                    user: principal.user.id,
+                    epoch: principal.user.epoch,
+                }),
             },
             caller,
         }

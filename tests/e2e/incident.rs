@@ -119,6 +119,7 @@ fn w07_a_person_is_contained_and_what_was_done_in_that_name_is_shown() {
 #[test]
 fn w07_who_cannot_be_contained_is_named_and_a_hold_is_waited_for() {
     let host = Host::new();
+    host.ops(&["snapshot", "create"]).exits(0);
     let nobody = host
         .ops(&["incident", "contain", "nobody@example.com", "--yes"])
         .exits(1);
@@ -175,6 +176,21 @@ fn w07_who_cannot_be_contained_is_named_and_a_hold_is_waited_for() {
 
     host.ops(&["down"]).exits(75);
     drop(upgrade);
+    // an older snapshot lets in whom it knows, and says so
+    let older = host.deployment.ops(&["snapshot", "list"]).exits(0);
+    let older = older.detail("snapshots")[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let dry = host
+        .ops(&["snapshot", "restore", &older, "--dry-run"])
+        .exits(0);
+    assert_eq!(
+        dry.detail("lost.contained"),
+        &json!([ADMIN]),
+        "{}",
+        dry.stdout
+    );
     host.ops(&["down"]).exits(0);
     let absent = host.ops(&["incident", "contain", ADMIN, "--yes"]).exits(1);
     assert_eq!(absent.detail("reason"), "server-absent");
@@ -288,8 +304,11 @@ fn w07_a_person_at_a_terminal_is_asked() {
     host.member(MALLORY);
     let program = agnes_e2e::deployment::agnes_ops();
     let dir = host.deployment.dir().display().to_string();
-    let ask = |answer: &str| {
-        let line = format!("{} -C {dir} incident contain {MALLORY}", program.display());
+    let ask = |answer: &str, yes: &str| {
+        let line = format!(
+            "{} -C {dir} incident contain {MALLORY} {yes}",
+            program.display()
+        );
         let mut script = std::process::Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let mut child = script
@@ -309,7 +328,7 @@ fn w07_a_person_at_a_terminal_is_asked() {
             String::from_utf8_lossy(&ended.stdout).into_owned(),
         )
     };
-    let (code, said) = ask("n\n");
+    let (code, said) = ask("n\n", "");
     assert!(
         said.contains("disable mallory@example.com, end 1 sessions"),
         "{said}"
@@ -318,9 +337,16 @@ fn w07_a_person_at_a_terminal_is_asked() {
     assert!(said.contains("nothing was changed"), "{said}");
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(host.records(), [Value::Null; 0]);
-    let (code, said) = ask("y\n");
+    let (code, said) = ask("y\n", "");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("disabled; 1 sessions ended"), "{said}");
+    // who has said yes already is not asked, and what is typed ahead is no answer
+    let (code, said) = ask("n\n", "--yes");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        !said.contains("[y/N]") && said.contains("was disabled before"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -144,7 +144,10 @@ fn w02_a_person_who_is_refused_keeps_nothing_from_another() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
         let mut kept: serde_json::Value = serde_json::from_str(&text).unwrap();
-        kept["first_at"] = "2026-01-01T00:00:00Z".into();
+        if let Some(refused) = kept["refused"].as_object_mut() {
+            let long_ago = refused.iter_mut().map(|(_, at)| at);
+            long_ago.for_each(|at| *at = "2026-01-01T00:00:00Z".into());
+        }
         std::fs::write(path, kept.to_string()).unwrap();
     }
     let found = host.deployment.ops(&["doctor", "alerts"]).exits(10);

@@ -23,7 +23,7 @@ use crate::state_file;
 pub use self::mail::reach as reach_mail;
 pub use self::post::heartbeat;
 
-/// A message that nobody took for so long is late: several looks have tried.
+/// What a receiver has not taken for so long is late: several looks have tried.
 const LATE: time::Duration = time::Duration::minutes(10);
 /// How long a finding that is over and told is kept.
 const KEPT: time::Duration = time::Duration::days(30);
@@ -144,8 +144,7 @@ pub fn overdue(
 ) -> BTreeMap<String, Waits> {
     let mut overdue: BTreeMap<String, Waits> = BTreeMap::new();
     let receivers = receivers(settings);
-    // what had to be told so long ago is late
-    let then = host.now() - LATE;
+    let now = host.now();
     for directory in outbox.directories() {
         for name in host.list(&directory).unwrap_or_default() {
             let kept = state_file::read::<Kept>(host, &directory.join(name));
@@ -155,14 +154,15 @@ pub fn overdue(
             if kept.dir != outbox.dir || kept.alert.id == without {
                 continue;
             }
-            let since = kept.resolved_at.as_ref().unwrap_or(&kept.first_at);
-            let at = OffsetDateTime::parse(since, &Rfc3339);
-            if at.is_ok_and(|at| at > then) {
-                continue;
-            }
             for receiver in &receivers {
+                let Some(since) = kept.refused.get(&receiver.name) else {
+                    continue;
+                };
+                let at = OffsetDateTime::parse(since, &Rfc3339);
                 let every = settings.alerts.remind_every;
-                if news(&kept, &receiver.name, every, then).is_none() {
+                if at.is_ok_and(|at| now - at < LATE)
+                    || news(&kept, &receiver.name, every, now).is_none()
+                {
                     continue;
                 }
                 let waits = overdue.entry(receiver.name.clone()).or_insert(Waits {
@@ -213,7 +213,7 @@ pub fn deliver(host: &Host, settings: &Settings, outbox: &Outbox<'_>) -> Deliver
                     .waiting
                     .push(format!("{}: {why:#}", path.display()));
             }
-            if is_over(host, &kept) {
+            if is_over(host, &kept, &receivers) {
                 let _ = host.remove_file(&path);
             }
         }
@@ -250,11 +250,16 @@ fn tell(
                 resolved: news == News::Resolved || kept.event,
             };
             kept.told.insert(receiver.name.clone(), told);
+            kept.refused.remove(&receiver.name);
         }
-        Err(why) => delivery.waiting.push(format!(
-            "{}: {} {}: {why}",
-            receiver.name, kept.alert.id, kept.alert.object
-        )),
+        Err(why) => {
+            let since = now.format(&Rfc3339).unwrap_or_default();
+            kept.refused.entry(receiver.name.clone()).or_insert(since);
+            delivery.waiting.push(format!(
+                "{}: {} {}: {why}",
+                receiver.name, kept.alert.id, kept.alert.object
+            ));
+        }
     }
 }
 
@@ -269,7 +274,8 @@ fn news(kept: &Kept, receiver: &str, remind_every: Duration, now: OffsetDateTime
         (false, Some(told)) => {
             let at = OffsetDateTime::parse(&told.at, &Rfc3339).ok()?;
             // a little early is better than a look later
-            let due = now - at + time::Duration::seconds(5) >= remind_every;
+            // so is one after a clock that was ahead
+            let due = at > now || now - at + time::Duration::seconds(5) >= remind_every;
             due.then_some(News::Reminder)
         }
         (true, Some(told)) => (!told.resolved).then_some(News::Resolved),
@@ -279,10 +285,13 @@ fn news(kept: &Kept, receiver: &str, remind_every: Duration, now: OffsetDateTime
 }
 
 /// Told to everybody, and long ago.
-fn is_over(host: &Host, kept: &Kept) -> bool {
+fn is_over(host: &Host, kept: &Kept, receivers: &[Receiver<'_>]) -> bool {
     let resolved = kept.resolved_at.as_deref();
     let at = resolved.and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
-    at.is_some_and(|at| host.now() - at > KEPT) && kept.told.values().all(|told| told.resolved)
+    let waits = |receiver: &Receiver<'_>| kept.event && !kept.told.contains_key(&receiver.name);
+    at.is_some_and(|at| host.now() - at > KEPT)
+        && kept.told.values().all(|told| told.resolved)
+        && !receivers.iter().any(waits)
 }
 
 #[cfg(test)]
@@ -307,6 +316,7 @@ mod tests {
             times: 1,
             resolved_at: None,
             event: false,
+            refused: BTreeMap::new(),
             told: std::collections::BTreeMap::new(),
         }
     }

@@ -64,6 +64,7 @@ pub static CHECKS: &[Check] = &[
     check!("server.held", Quick, Critical, "writes get 503", "hold", ["server.answers", "upgrade.open", "restore.open"], server::held),
     check!("store.wal", Quick, Warning, "a start takes long, and the log fills the disk", "database-down", ["disk.", "server.held"], server::wal),
     check!("store.audit", Quick, Critical, "the audit log has a gap, or was changed", "compromised-agent", ["server.answers"], server::audit),
+    check!("store.chain", Deep, Critical, "the audit log is not the one that was written", "compromised-agent", ["server.answers", "store.audit"], server::chain),
     check!("jobs.failing", Quick, Warning, "a job's work is not done", "database-down", ["server.answers", "store.write", "server.held"], server::jobs),
     check!("server.limited", Deep, Warning, "somebody's calls get 429", "rate-limit-false-positives", ["server.answers"], server::limited),
     check!("secrets.rotation-open", Quick, Warning, "an old secret still opens what it opened", "quarterly-rotation", ["server.answers"], |patient| secrets::of(patient, "secrets.rotation-open")),

@@ -217,6 +217,27 @@ pub(super) fn audit(patient: &Patient<'_>) -> Seen {
     })
 }
 
+/// Every row against the hash before it, by the server.
+pub(super) fn chain(patient: &Patient<'_>) -> Seen {
+    with(patient, |settings, _| {
+        let asked = ControlSocket::of(settings).post_slowly("/v1/audit/verify", &json!({}));
+        let report = match asked {
+            Ok(report) => report,
+            Err(why) => return Seen::Unchecked(why.to_string()),
+        };
+        let findings = report.get("findings").and_then(Value::as_array);
+        let first = findings.and_then(|findings| findings.first()?.get("what")?.as_str());
+        match first {
+            None => Seen::Passed,
+            Some(what) => Seen::found(
+                "audit log",
+                what,
+                format!("agnes-ops -C {} audit", settings.dir.display()),
+            ),
+        }
+    })
+}
+
 pub(super) fn jobs(patient: &Patient<'_>) -> Seen {
     with(patient, |settings, _| {
         let listed = match ControlSocket::of(settings).get("/v1/jobs") {
@@ -262,7 +283,7 @@ pub(super) fn limited(patient: &Patient<'_>) -> Seen {
                     number("limit")
                 ),
                 next: format!(
-                    "is it legitimate? docs/operations.md; agnes-ops -C {} status",
+                    "agnes-ops -C {} incident rate-limit says who it is and whether it is legitimate",
                     settings.dir.display()
                 ),
             }

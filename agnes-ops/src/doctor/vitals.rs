@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Patient, Seen};
 use crate::upgrade::{self, Commit};
-use crate::vitals::{self, Container, Requests, Server, Span, Vitals};
+use crate::vitals::{self, Container, Server, Span, Vitals};
 
 /// How long after a commit.
 const HOUR: i64 = 60 * 60;
@@ -49,12 +49,12 @@ pub fn vitals(patient: &Patient<'_>) -> Vitals {
 fn server(state: &Value) -> Option<Server> {
     let text = |key: &str| state.get(key).and_then(Value::as_str).map(str::to_owned);
     // an older server does not count
-    let requests = state.get("requests").cloned().unwrap_or_default();
+    let requests = state.get("requests").cloned();
     Some(Server {
         version: text("version")?,
         schema: state.get("schema").and_then(Value::as_u64)?,
         started_at: text("started_at")?,
-        requests: serde_json::from_value(requests).unwrap_or_default(),
+        requests: requests.and_then(|requests| serde_json::from_value(requests).ok()),
     })
 }
 
@@ -77,19 +77,18 @@ pub(super) fn regressed(patient: &Patient<'_>) -> Seen {
         Err(why) => return Seen::Unchecked(format!("{why:#}")),
     };
     let before = kept.span(commit.started_at - HOUR, commit.started_at);
-    let after = kept.span(commit.ended_at, now);
+    // no look is at work while an upgrade is: one of the same second came after it
+    let after = kept.span(commit.ended_at - 1, now);
     if !is_worse(before, after) {
         return Seen::Passed;
     }
     let evidence = format!(
-        "since {} was committed {} minutes ago {} of {} calls failed (5xx), and {} processes were started anew; in the hour before {} of {}, and {}",
+        "since {} was committed {} minutes ago {}, and {} processes were started anew; in the hour before {}, and {}",
         commit.to.short(),
         (now - commit.ended_at) / 60,
-        after.requests.server_errors,
-        after.requests.total,
+        failed(after),
         after.restarts,
-        before.requests.server_errors,
-        before.requests.total,
+        failed(before),
         before.restarts,
     );
     Seen::found(
@@ -99,19 +98,29 @@ pub(super) fn regressed(patient: &Patient<'_>) -> Seen {
     )
 }
 
+fn failed(span: Span) -> String {
+    match span.requests {
+        Some(got) => format!("{} of {} calls failed (5xx)", got.server_errors, got.total),
+        None => "failed calls were not counted".to_owned(),
+    }
+}
+
 fn is_worse(before: Span, after: Span) -> bool {
-    let Requests {
-        total,
-        server_errors,
-    } = after.requests;
-    let many = server_errors >= LEAST_ERRORS
-        && server_errors.saturating_mul(100) > total.saturating_mul(LEAST_PERCENT);
-    // errors / total > TIMES_MORE * before.errors / before.total, without division
     let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
-    let more = before.requests.total == 0
-        || product(server_errors, before.requests.total)
-            > u128::from(TIMES_MORE) * product(before.requests.server_errors, total);
-    many && more || after.restarts > before.restarts
+    let more_fails = match (before.requests, after.requests) {
+        (Some(before), Some(after)) => {
+            let many = after.server_errors >= LEAST_ERRORS
+                && product(after.server_errors, 100) > product(after.total, LEAST_PERCENT);
+            // after.errors / after.total > TIMES_MORE * before.errors / before.total, without division
+            let more = before.total == 0
+                || product(after.server_errors, before.total)
+                    > u128::from(TIMES_MORE) * product(before.server_errors, after.total);
+            many && more
+        }
+        // what was not counted is not judged
+        _ => false,
+    };
+    more_fails || after.restarts > before.restarts
 }
 
 /// The command, and what it would lose.
@@ -135,13 +144,14 @@ fn way_back(patient: &Patient<'_>, commit: &Commit, dir: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vitals::Requests;
 
     fn span(total: u64, server_errors: u64, restarts: u64) -> Span {
         Span {
-            requests: Requests {
+            requests: Some(Requests {
                 total,
                 server_errors,
-            },
+            }),
             restarts,
         }
     }
@@ -162,5 +172,9 @@ mod tests {
         ] {
             assert_eq!(is_worse(before, after), worse, "{before:?} {after:?}");
         }
+        // a version that did not count is no better one
+        let uncounted = Span::default();
+        assert!(!is_worse(uncounted, span(1000, 500, 0)));
+        assert!(is_worse(uncounted, span(1000, 0, 1)));
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Does not: undo what was done in that name.
 
+use agnes_config::{Runtime, Settings};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -93,7 +94,7 @@ fn try_contain(
             Value::Null
         }
     };
-    lines.push(next(&email, shut_out));
+    lines.push(next(deployment.settings, &email, shut_out));
     let mut report = Report::ok(Outcome::Changed, lines.join("\n"))
         .detail("principal", before)
         .detail("shut_out", shut_out)
@@ -149,9 +150,16 @@ fn in_words(shut_out: &str) -> &'static str {
     }
 }
 
-fn next(email: &str, shut_out: &str) -> String {
+fn next(settings: &Settings, email: &str, shut_out: &str) -> String {
+    let link = match settings.runtime {
+        Runtime::Process => format!("agnesd -C {} sign-in-link {email}", settings.dir.display()),
+        Runtime::Compose => format!(
+            "docker compose --project-directory {} exec app agnesd sign-in-link {email}",
+            settings.dir.display()
+        ),
+    };
     let back = match shut_out {
-        "password-replaced" => format!("agnesd sign-in-link {email} lets the person in again"),
+        "password-replaced" => format!("{link} lets the person in again"),
         _ => "an administrator enables the person again".to_owned(),
     };
     format!(

@@ -36,10 +36,11 @@ pub enum Change {
 pub fn look(deployment: Deployment<'_>, who: Option<&str>) -> Report {
     let socket = ControlSocket::of(deployment.settings);
     let since = deployment.host.now() - LOOK_BACK;
+    let ops = format!("agnes-ops -C {}", deployment.settings.dir.display());
     let looked = match who {
         Some(who) => principal(&socket, who)
-            .map(|(answer, them)| vec![of_principal(&socket, &answer, &them, since)]),
-        None => everybody(&socket, since).map_err(|why| refused(&socket, "the limits", &why)),
+            .map(|(answer, them)| vec![of_principal(&socket, &ops, &answer, &them, since)]),
+        None => everybody(&socket, &ops, since).map_err(|why| refused(&socket, "the limits", &why)),
     };
     let looked = match looked {
         Ok(looked) => looked,
@@ -55,7 +56,11 @@ pub fn look(deployment: Deployment<'_>, who: Option<&str>) -> Report {
 
 type Looked = (Value, Vec<String>);
 
-fn everybody(socket: &ControlSocket, since: OffsetDateTime) -> Result<Vec<Looked>, NoAnswer> {
+fn everybody(
+    socket: &ControlSocket,
+    ops: &str,
+    since: OffsetDateTime,
+) -> Result<Vec<Looked>, NoAnswer> {
     let state = socket.get("/v1/state")?;
     let limited = state.get("limited").and_then(Value::as_array).cloned();
     let mut looked = Vec::new();
@@ -70,7 +75,7 @@ fn everybody(socket: &ControlSocket, since: OffsetDateTime) -> Result<Vec<Looked
             "principal" => {
                 let answer = socket.get(&address(&text("key"), ""))?;
                 match understood(socket, &answer) {
-                    Ok(them) => of_principal(socket, &answer, &them, since),
+                    Ok(them) => of_principal(socket, ops, &answer, &them, since),
                     Err(_) => (
                         one.clone(),
                         vec![format!("{}: is at the limit", text("key"))],
@@ -85,6 +90,7 @@ fn everybody(socket: &ControlSocket, since: OffsetDateTime) -> Result<Vec<Looked
 
 fn of_principal(
     socket: &ControlSocket,
+    ops: &str,
     answer: &Value,
     them: &Principal,
     since: OffsetDateTime,
@@ -151,10 +157,13 @@ fn of_principal(
         true => "  no sign of misuse in the last hour".to_owned(),
         false => format!("  look first: {}", signs.join("; ")),
     });
-    lines.push(format!(
-        "  next: agnes-ops incident rate-limit {email} --per-min {} --for 2h; or agnes-ops incident contain {email}",
-        per_min.saturating_mul(5)
-    ));
+    lines.push(match refused {
+        Some(_) => format!(
+            "  next: {ops} incident rate-limit {email} --per-min {} --for 2h; or {ops} incident contain {email}",
+            usual_per_min.saturating_mul(5)
+        ),
+        None => "  next: nothing".to_owned(),
+    });
     let facts = json!({
         "kind": "principal",
         "key": them.user.id,

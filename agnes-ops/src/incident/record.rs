@@ -107,6 +107,7 @@ impl Record {
         self.keep(deployment);
         let mut report = report.detail("record", json!(self.path));
         match self.unkept {
+            None if report.text.is_empty() => {}
             None => report
                 .text
                 .push_str(&format!("\nrecord: {}", self.path.display())),

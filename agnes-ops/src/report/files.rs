@@ -53,10 +53,16 @@ pub(super) fn gather(host: &Host, state_dir: Option<&Path>, gathered: &mut Gathe
 }
 
 fn directory(host: &Host, path: &Path, name: &str, gathered: &mut Gathered) {
+    // of a link in its place nobody knows where it leads
+    if matches!(host.entry(path), Ok(Entry::Link(_) | Entry::Other)) {
+        let why = format!("{}: is no directory", path.display());
+        gathered.left_out.push((name.to_owned(), why));
+        return;
+    }
     match host.list(path) {
         Ok(mut names) => {
             let more = names.len().saturating_sub(MOST);
-            // names begin with their time where there are many
+            names.sort_by_key(|name| host.modified_secs(&path.join(name)).unwrap_or_default());
             names.drain(..more);
             if more > 0 {
                 let why = format!("{more} older ones of {}", path.display());

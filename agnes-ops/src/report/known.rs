@@ -4,7 +4,7 @@
 //!
 //! Does not: say which value is which.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agnes_config::{Loaded, Settings, dotenv, env_keys};
 use anyhow::Result;
@@ -50,19 +50,65 @@ pub(super) fn secrets(host: &Host, loaded: &Loaded, dir: &Path) -> Vec<Zeroizing
     };
     if let Some(settings) = &loaded.settings {
         of_settings(settings, &mut add);
-        below(host, &settings.state_dir.join("secrets"), &mut add, 4);
+    }
+    // also with settings that are wrong: where the state is by them, by what they say of it, and by default
+    for state_dir in state_dirs(loaded, dir) {
+        below(host, &state_dir.join("secrets"), &mut add, 4);
     }
     let env = host.read(&dir.join(".env")).ok().flatten();
     let env = Zeroizing::new(env.unwrap_or_default());
     for entry in &dotenv::parse(&env, &|_| None).entries {
-        if is_telling(&entry.key) {
-            add(&entry.value);
+        match entry.key.strip_suffix("_FILE") {
+            Some(name) if is_telling(name) => of_file(host, dir, &entry.value, &mut add),
+            _ if is_telling(&entry.key) => add(&entry.value),
+            _ => {}
+        }
+    }
+    for value in &loaded.values {
+        if value.key.ends_with("_FILE") || value.toml.is_some_and(|path| path.ends_with("_file")) {
+            of_file(host, dir, &value.value, &mut add);
+        }
+    }
+    // what was switched off is still a secret
+    for line in String::from_utf8_lossy(&env).lines() {
+        let off = line.trim_start().strip_prefix('#').map(str::trim_start);
+        let (name, value) = off
+            .and_then(|line| line.split_once('='))
+            .unwrap_or_default();
+        if is_telling(name) && !name.contains(char::is_whitespace) {
+            add(value.trim_matches(['"', '\'']));
         }
     }
     // one that holds another goes first
     all.sort_unstable_by(|a, b| (b.len(), a.as_str()).cmp(&(a.len(), b.as_str())));
     all.dedup();
     all
+}
+
+/// Where the state may be.
+fn state_dirs(loaded: &Loaded, dir: &Path) -> Vec<PathBuf> {
+    let of = |key: &str| {
+        let value = loaded.values.iter().find(|value| value.key == key);
+        value.map(|value| dir.join(&value.value))
+    };
+    let mut all = vec![PathBuf::from("/data/state")];
+    all.extend(of("STATE_DIR"));
+    all.extend(of("DATA_DIR").map(|data_dir| data_dir.join("state")));
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// What a file holds that a setting names.
+fn of_file(host: &Host, dir: &Path, named: &str, add: &mut impl FnMut(&str)) {
+    let bytes = host.read_end(&dir.join(named), 64 << 10).ok().flatten();
+    let bytes = Zeroizing::new(bytes.unwrap_or_default());
+    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    add(&text);
+    // of a key in lines each line is one
+    for line in text.lines().filter(|line| line.len() > 24) {
+        add(line);
+    }
 }
 
 fn is_telling(name: &str) -> bool {
@@ -99,7 +145,11 @@ fn below(host: &Host, directory: &Path, add: &mut impl FnMut(&str), depth: u8) {
         match host.entry(&path) {
             Ok(Entry::File { .. }) => {
                 let bytes = Zeroizing::new(host.read(&path).ok().flatten().unwrap_or_default());
-                add(&String::from_utf8_lossy(&bytes));
+                let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+                add(&text);
+                for line in text.lines().filter(|line| line.len() > 24) {
+                    add(line);
+                }
             }
             Ok(Entry::Directory) if depth > 0 => below(host, &path, add, depth - 1),
             _ => {}

@@ -11,50 +11,79 @@ use regex::{Captures, Regex};
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
-use crate::sha256::sha256;
+use crate::sha256::{hex, sha256};
 
 const REDACTED: &str = "<redacted>";
 
-/// What looks like a secret, and what of it stays.
-const PATTERNS: [(&str, &str); 6] = [
-    // private keys, also one of which the end was cut off
+/// Names behind which there is a secret.
+const NAMES: &str = r"[A-Za-z0-9_.-]*(?i:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|credential|authorization|cookie|salt)[A-Za-z0-9_.-]*";
+
+/// What looks like a secret, and what of it stays; `NAME` is [`NAMES`].
+const PATTERNS: [(&str, &str); 14] = [
+    // private keys, also one of which the end or the beginning was cut off
     (
-        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
+        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
         REDACTED,
     ),
-    // JSON Web Tokens
+    (
+        r"(?:[A-Za-z0-9+/=]{16,}\s+)*-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----",
+        REDACTED,
+    ),
+    // JSON Web Tokens; our personal tokens, and refresh tokens
     (
         r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
         REDACTED,
     ),
+    (r"\bagp_[A-Za-z0-9]{8,}", REDACTED),
     (
-        r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}",
+        r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{16,}(?:\.[0-9a-f]{16,})?",
+        REDACTED,
+    ),
+    // tokens of others, by how they begin
+    (
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,}|xox[a-z]-[A-Za-z0-9-]{8,}|AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{8,})",
+        REDACTED,
+    ),
+    (
+        r"(https://hooks\.[A-Za-z0-9.-]+/)[^\s\x22'<>]+",
+        "${1}<redacted>",
+    ),
+    // headers
+    (
+        r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)(\\?[\x22']?\s*[:=]\s*\\?[\x22']?)[^\r\n\x22'\\]+",
+        "$1$2<redacted>",
+    ),
+    (
+        r"(?i)\b(bearer|basic|digest)(?:\s+|%20)[A-Za-z0-9._~+/=-]{6,}",
         "$1 <redacted>",
     ),
-    // name=value
+    // name=value, name="value", --name value
     (
-        r#"(?i)\b([a-z0-9_.-]*(?:password|passwd|secret|token|api_?key|credential)[a-z0-9_.-]*=)[^\s"'&;,]+"#,
+        r"(NAME\s?=\s?)(?:\x22[^\x22]*\x22|'[^']*'|[^\s\x22'&;]+)",
         "${1}<redacted>",
     ),
-    // "name": "value", also within a string of JSON
+    (r"(--NAME\s+)[^\s\x22'-][^\s\x22']*", "${1}<redacted>"),
+    // "name": "value", also within a string of JSON; name: "value"
     (
-        r#"(?i)("[a-z0-9_.-]*(?:password|passwd|secret|token|api_?key|credential)[a-z0-9_.-]*\\?"\s*:\s*\\?")[^"\\]+"#,
+        r"(\\*[\x22']?NAME\\*[\x22']?\s*:\s*\\*[\x22'])(?:[^\x22'\\]|\\+[^\x22'\\]|\\\x22[^\x22,}\]]*)+",
         "${1}<redacted>",
     ),
+    (r"(?i)(\x22auth\x22\s*:\s*\x22)[^\x22]+", "${1}<redacted>"),
     // who signs in by a URL
     (
-        r#"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@"'<>]+@"#,
+        r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@\x22'<>]+@",
         "${1}<redacted>@",
     ),
 ];
 
-/// What is asked for by a URL may hold a key.
-const QUERY: &str = r#"(https?://[^\s"'?<>]+\?)[^\s"'<>]+"#;
-const ADDRESS: &str = r"[A-Za-z0-9._%+-]+@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})";
-/// Ends of names that only look like addresses: units of systemd, users that nobody is.
-const NOBODY: [&str; 7] = [
-    "service", "timer", "socket", "mount", "target", "path", "local",
-];
+/// What is asked for by a URL, whole or from its root, may hold a key.
+const QUERY: &str = r"((?:[a-z]+://|\s/|\x22/)[^\s\x22'?<>#]+[?#])[^\s\x22'<>]+";
+const ADDRESS: &str =
+    r"[\p{L}\p{N}._%+-]+@([\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,}|localhost)";
+/// Ends of names that only look like addresses: units of systemd.
+const UNITS: [&str; 6] = ["service", "timer", "socket", "mount", "target", "path"];
+/// Users that nobody is.
+const NOBODY: &str = "system.local";
 
 /// Of one report.
 pub(super) struct Redactor {
@@ -76,6 +105,13 @@ impl Redactor {
                 URL_SAFE_NO_PAD.encode(bytes),
                 byte_serialize(bytes).collect(),
                 json.trim_matches('"').to_owned(),
+                hex(bytes),
+                secret.to_uppercase(),
+                secret
+                    .replace('&', "\\u0026")
+                    .replace('<', "\\u003c")
+                    .replace('>', "\\u003e"),
+                byte_serialize(bytes).collect::<String>().to_lowercase(),
             ];
             let others = spellings.into_iter().filter(|one| *one != *secret);
             let others: Vec<_> = others.map(Zeroizing::new).collect();
@@ -83,11 +119,12 @@ impl Redactor {
             known.extend(others);
         }
         let patterns = PATTERNS.into_iter().chain([(QUERY, "${1}<redacted>")]);
+        let compiled = |pattern: &str| Regex::new(&pattern.replace("NAME", NAMES)).ok();
         Self {
             known,
             // a pattern that does not compile is a mistake that the tests find
             patterns: patterns
-                .filter_map(|(pattern, kept)| Some((Regex::new(pattern).ok()?, kept)))
+                .filter_map(|(pattern, kept)| Some((compiled(pattern)?, kept)))
                 .collect(),
             address: Regex::new(ADDRESS).ok(),
             salt: sha256(salt),
@@ -120,7 +157,7 @@ impl Redactor {
                 let whole = captures.get(0).map_or("", |one| one.as_str());
                 let host = captures.get(1).map_or("", |one| one.as_str());
                 let last = host.rsplit('.').next().unwrap_or_default();
-                if NOBODY.contains(&last) {
+                if UNITS.contains(&last) || host == NOBODY {
                     return whole.to_owned();
                 }
                 found += 1;
@@ -176,7 +213,7 @@ mod tests {
         for (text, wanted) in [
             (
                 "Authorization: Bearer abcdef123",
-                "Authorization: Bearer <redacted>",
+                "Authorization: <redacted>",
             ),
             (
                 "x eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig y",
@@ -221,6 +258,56 @@ mod tests {
             assert_eq!(redactor.redact(text).0, wanted);
             let once = redactor.redact(text).0;
             assert_eq!(redactor.redact(&once), (once.clone(), 0), "twice");
+        }
+    }
+
+    #[test]
+    fn nothing_of_it_is_left_in_the_ways_in_which_programs_write_secrets() {
+        let redactor = redactor();
+        for text in [
+            "token agp_0123456789planted",
+            "refresh 01a2207b-9e24-77a3-a84b-0c58de0bf823.00112233445566778899aabbplanted"
+                .trim_end_matches("planted"),
+            "Cookie: session=planted; b=planted",
+            "set-cookie: agnes=planted; Secure",
+            "GET /auth/callback?code=planted&state=planted 302",
+            "wss://example.com/socket?key=planted",
+            "https://example.com/auth/magic/verify#planted",
+            "MIIEvplantedplantedplanted\nplantedplantedplanted==\n-----END PRIVATE KEY-----",
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----\nplanted\n-----END PGP PRIVATE KEY BLOCK-----",
+            "password = planted",
+            "DB_PASSWORD=\"planted planted\"",
+            "X_SECRET='planted'",
+            "--password planted",
+            "'password': 'planted'",
+            "Config { password: \"planted\" }",
+            r#"{"password": "planted\"planted"}"#,
+            r#"{\"api_key\": \"planted\"}"#,
+            "password=planted,planted",
+            "X-Api-Key: planted",
+            "Authorization: token planted",
+            "Bearer%20plantedplanted",
+            r#""auths":{"registry.example.com":{"auth":"cGxhbnRlZA==planted"}}"#,
+            "remote ghp_plantedplantedplanted0",
+            "key AKIAPLANTEDPLANTED0",
+            "xoxb-planted-planted",
+            "post https://hooks.example.com/services/planted/planted",
+            "GRAFANA_ADMIN_PASS=planted MYSQL_PWD=planted",
+        ] {
+            let (redacted, found) = redactor.redact(text);
+            assert!(
+                found > 0 && !redacted.to_lowercase().contains("planted"),
+                "{text} -> {redacted}"
+            );
+        }
+        for person in [
+            "Jürgen.müller@example.com",
+            "vic@exämple.com",
+            "jane.doe@localhost",
+            "bob@mail.local",
+        ] {
+            let (redacted, _) = redactor.redact(person);
+            assert!(redacted.starts_with("person-"), "{redacted}");
         }
     }
 

@@ -22,10 +22,15 @@ pub(super) fn run(
     deployment: Deployment<'_>,
 ) -> anyhow::Result<Report> {
     let consent = |yes: bool| {
-        move |told: &str| match (yes, asked(told, "do it?")) {
-            (true, _) | (false, Some(true)) => Consent::Given,
-            (false, Some(false)) => Consent::Withheld,
-            (false, None) => Consent::NotAsked,
+        move |told: &str| {
+            if yes {
+                return Consent::Given;
+            }
+            match asked(told, "do it?") {
+                Some(true) => Consent::Given,
+                Some(false) => Consent::Withheld,
+                None => Consent::NotAsked,
+            }
         }
     };
     let by = environment.person();

@@ -69,7 +69,9 @@ impl std::fmt::Display for Row {
             count,
             ..
         } = self;
-        write!(f, "{at}  {actor}  {action}  {resource}  {outcome}")?;
+        // a row that somebody changed in the database forges no other
+        let line = format!("{at}  {actor}  {action}  {resource}  {outcome}");
+        f.write_str(&line.replace(char::is_control, " "))?;
         if *count > 1 {
             write!(f, " ×{count}")?;
         }

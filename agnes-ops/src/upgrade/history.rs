@@ -125,7 +125,19 @@ impl Commit {
 /// # Errors
 /// When a proof cannot be read.
 pub fn last_commit(host: &Host, settings: &Settings) -> Result<Option<Commit>> {
-    let entries = read(host, settings)?;
+    let directory = directory(settings);
+    let mut entries: Vec<Value> = Vec::new();
+    for name in host.list(&directory)?.into_iter().rev() {
+        let bytes = host.read(&directory.join(&name))?.unwrap_or_default();
+        // what is no proof of ours says nothing of the others
+        match serde_json::from_slice(&bytes) {
+            Ok(entry) => entries.push(entry),
+            Err(why) => tracing::warn!(
+                "{}: is no proof of an upgrade: {why}",
+                directory.join(&name).display()
+            ),
+        }
+    }
     // a rehearsal changed nothing
     let rehearsed = |entry: &&Value| entry.get("rehearsal").and_then(Value::as_bool) != Some(true);
     let Some(entry) = entries.iter().find(rehearsed) else {

@@ -15,6 +15,9 @@ use crate::alerts::{self, Alert, Outbox};
 use crate::host::Host;
 use crate::vitals::{self, Change, Vitals};
 
+/// Of a process that was started anew.
+const RESTARTS: &str = "changed.restarts";
+
 /// Keeps this look, and what is another since the one before it in the outbox.
 ///
 /// # Errors
@@ -45,7 +48,8 @@ pub(super) fn note(
             }
         }
     }
-    vitals::keep(host, settings, before, now)?;
+    let restarts = told.iter().filter(|alert| alert.id == RESTARTS).count() as u64;
+    vitals::keep(host, settings, before, now, restarts)?;
     Ok(told)
 }
 
@@ -56,7 +60,7 @@ fn as_alert(
     by: &[String],
     host_is_new: bool,
 ) -> Option<Alert> {
-    let restarts = change.id == "changed.restarts";
+    let restarts = change.id == RESTARTS;
     // a command of ours, or a host that was started, starts processes anew
     if restarts && (host_is_new || !by.is_empty()) {
         return None;

@@ -44,6 +44,7 @@ fn origin() -> Origin {
         user_agent: "test".to_owned(),
         request_id: "1".to_owned(),
         process: None,
+        standing: None,
     }
 }
 
@@ -210,6 +211,45 @@ async fn a_hold_stops_writes_survives_a_restart_and_ends_only_by_its_holder() {
         .create_user(origin(), person("a@example.com"))
         .await
         .unwrap();
+    close(store).await;
+}
+
+/// A08: an act that was on its way when its caller was shut out does not happen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a08_who_is_shut_out_meanwhile_acts_no_more() {
+    let place = Place::new();
+    let store = place.open();
+    store.ensure(&[]).await.unwrap();
+    let user = store
+        .create_user(origin(), person("a@example.com"))
+        .await
+        .unwrap();
+    let let_in = Origin {
+        standing: Some(crate::audit::Standing {
+            user: user.id,
+            epoch: user.epoch,
+        }),
+        ..origin()
+    };
+    store
+        .contain(origin(), user.id, "$unknown".to_owned())
+        .await
+        .unwrap();
+    let token = crate::tokens::NewToken {
+        name: "late".to_owned(),
+        hash: "00".to_owned(),
+        scopes: Vec::new(),
+        expires_at: crate::clock::now() + time::Duration::days(1),
+    };
+    let late = store.create_token(let_in.clone(), user.id, token).await;
+    assert!(matches!(late, Err(Error::Credential)), "{late:?}");
+    let late = store
+        .set_password(let_in.clone(), user.id, "$own".to_owned())
+        .await;
+    assert!(matches!(late, Err(Error::Credential)), "{late:?}");
+    let late = store.create_user(let_in, person("b@example.com")).await;
+    assert!(matches!(late, Err(Error::Credential)), "{late:?}");
+    assert!(store.directory().tokens_of(user.id).is_empty());
     close(store).await;
 }
 

@@ -51,6 +51,7 @@ pub(super) fn as_json(kept: &Kept, news: News) -> Value {
     let mut document = serde_json::to_value(kept).unwrap_or_default();
     if let Some(fields) = document.as_object_mut() {
         fields.remove("told");
+        fields.remove("refused");
         fields.insert("state".to_owned(), news.as_str().into());
     }
     document

@@ -4,10 +4,12 @@
 //!
 //! Does not: keep anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::super::compare::since;
 use super::super::manifest::Manifest;
@@ -22,6 +24,8 @@ use crate::served::ControlSocket;
 #[derive(Debug)]
 pub struct Loss {
     age_secs: i64,
+    /// Who was shut out since (`incident contain`), and would be let in again.
+    contained: BTreeSet<String>,
     rows: Result<BTreeMap<String, i64>, String>,
 }
 
@@ -41,8 +45,30 @@ pub fn survey(
     };
     Ok(Loss {
         age_secs: age_secs(now, manifest),
+        contained: contained_since(deployment, manifest.created_at),
         rows: rows.map(|tables| since(&manifest.tables, &tables.tables)),
     })
+}
+
+/// Whom the records of incidents name that began after `since`.
+fn contained_since(deployment: Deployment<'_>, since: OffsetDateTime) -> BTreeSet<String> {
+    let Deployment { host, settings, .. } = deployment;
+    let directory = settings.state_dir.join("ops/incidents");
+    let names = host.list(&directory).unwrap_or_default().into_iter();
+    let records = names.filter_map(|name| {
+        let bytes = host.read(&directory.join(name)).ok().flatten()?;
+        serde_json::from_slice::<Value>(&bytes).ok()
+    });
+    let of = |record: &Value, key: &str| Some(record.get(key)?.as_str()?.to_owned());
+    records
+        .filter(|record| of(record, "verb").as_deref() == Some("contain"))
+        .filter(|record| of(record, "state").as_deref() != Some("failed"))
+        .filter(|record| {
+            let at = of(record, "at").and_then(|at| OffsetDateTime::parse(&at, &Rfc3339).ok());
+            at.is_none_or(|at| at > since)
+        })
+        .filter_map(|record| of(&record, "principal"))
+        .collect()
 }
 
 /// The figures of what is there now, by the server when it runs, else from a copy of the files.
@@ -84,6 +110,13 @@ impl Loss {
             manifest.id,
             span(self.age_secs)
         )];
+        if !self.contained.is_empty() {
+            let all: Vec<&str> = self.contained.iter().map(String::as_str).collect();
+            lines.push(format!(
+                "shut out since, and let in again by it: {}; agnes-ops incident contain, once more",
+                all.join(", ")
+            ));
+        }
         match &self.rows {
             Err(why) => lines.push(format!("what is there now cannot be counted: {why}")),
             Ok(rows) if rows.is_empty() => lines.push("no table differs".to_owned()),
@@ -99,7 +132,8 @@ impl Loss {
     pub fn to_json(&self, manifest: &Manifest) -> Value {
         json!({
             "age_secs": self.age_secs,
-            "since": manifest.created_at.format(&time::format_description::well_known::Rfc3339).ok(),
+            "since": manifest.created_at.format(&Rfc3339).ok(),
+            "contained": self.contained,
             "rows": self.rows.as_ref().ok(),
             "unknown": self.rows.as_ref().err(),
         })
