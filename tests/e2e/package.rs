@@ -131,6 +131,7 @@ fn the_package_is_root_s_below_usr_and_says_what_it_needs() {
         "/usr/lib/sysusers.d/agnes.conf",
         "/usr/share/doc/agnes-ops/copyright",
         "/usr/share/doc/agnes-ops/changelog.gz",
+        "/usr/share/doc/agnes-ops/operations.md",
         "/usr/share/man/man1/agnes-ops.1.gz",
         "/usr/share/man/man1/agnes-ops-snapshot-restore.1.gz",
         "/usr/share/bash-completion/completions/agnes-ops",
