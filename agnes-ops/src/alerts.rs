@@ -224,6 +224,19 @@ pub fn resolve(
     Ok(gone)
 }
 
+/// What is kept of this deployment and not over.
+pub fn open(host: &Host, outbox: &Outbox<'_>) -> Vec<Kept> {
+    let directories = outbox.directories().into_iter();
+    let paths = directories.flat_map(|directory| {
+        let names = host.list(&directory).unwrap_or_default().into_iter();
+        names.map(move |name| directory.join(name))
+    });
+    paths
+        .filter_map(|path| state_file::read::<Kept>(host, &path).ok().flatten())
+        .filter(|kept| kept.dir == outbox.dir && kept.resolved_at.is_none())
+        .collect()
+}
+
 fn directory(state_dir: &Path) -> PathBuf {
     state_dir.join("ops/alerts")
 }

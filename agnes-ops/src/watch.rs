@@ -92,8 +92,16 @@ pub fn watch(deployment: Deployment<'_>, patient: &Patient<'_>) -> Result<Report
     };
     let gone = alerts::resolve(host, &outbox, &found, is_judged)?;
     let mut delivery = alerts::deliver(host, settings, &outbox);
+    // what could not be looked at now is not over
+    let is_found = |kept: &Kept| {
+        let mut found = found.iter();
+        found.any(|alert| alert.id == kept.alert.id && alert.object == kept.alert.object)
+    };
+    let mut unseen = alerts::open(host, &outbox);
+    unseen.retain(|kept| !is_found(kept));
     if let Some(url) = &settings.alerts.heartbeat
         && found.is_empty()
+        && unseen.is_empty()
         && delivery.waiting.is_empty()
         && let Err(why) = alerts::heartbeat(url)
     {
@@ -104,6 +112,13 @@ pub fn watch(deployment: Deployment<'_>, patient: &Patient<'_>) -> Result<Report
         .iter()
         .map(|alert| format!("{}: {} {}", alert.id, alert.object, alert.evidence))
         .collect();
+    lines.extend(unseen.iter().map(|kept| {
+        let Alert { id, object, .. } = &kept.alert;
+        format!(
+            "{id}: {object} still open since {}, not looked at now",
+            kept.first_at
+        )
+    }));
     if lines.is_empty() {
         lines.push("nothing is wrong".to_owned());
     }

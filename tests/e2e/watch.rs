@@ -160,6 +160,19 @@ fn w02_a_finding_is_told_until_it_is_taken_once_and_again_when_it_is_over() {
     assert_eq!(receiver.took("/json")[0]["state"], "resolved");
     assert_eq!(receiver.took("/beat").len(), 1);
 
+    // what a unit left, and this look cannot judge, is not over: nobody is told that all is well
+    receiver.took("/beat");
+    well.ops(&["alert", "agnes-test.service"]).exits(0);
+    let text = agnes_e2e::deployment::run(well.deployment.command(&["watch"]));
+    assert!(
+        text.stdout
+            .contains("units.failed: agnes-test.service still open"),
+        "{}",
+        text.stdout
+    );
+    assert!(receiver.took("/beat").is_empty());
+    receiver.took(chat);
+
     // two looks at once are one
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     std::thread::scope(|scope| {

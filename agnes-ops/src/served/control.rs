@@ -152,7 +152,11 @@ impl ControlSocket {
                 request = request.bearer_auth(credential.expose());
             }
             let mut response = request.send().await.map_err(|error| {
-                if error.is_connect() {
+                if error.is_connect() && is_denied(&error) {
+                    NoAnswer::Failed(
+                        "permission denied: root and the server's own user are answered".to_owned(),
+                    )
+                } else if error.is_connect() {
                     NoAnswer::Nobody
                 } else {
                     failed(&error)
@@ -177,6 +181,19 @@ impl ControlSocket {
             ))
         })
     }
+}
+
+/// Whether the system did not let us, somewhere below.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(one) = error {
+        let io = one.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        error = one.source();
+    }
+    false
 }
 
 /// What really happened: the outer errors repeat an address that is none.
