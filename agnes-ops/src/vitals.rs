@@ -65,8 +65,6 @@ pub struct Container {
     pub image_id: String,
     /// When its process started, as the engine writes it.
     pub started_at: String,
-    /// How often the engine has restarted it.
-    pub restarts: u64,
 }
 
 /// What happened between two looks.
@@ -317,7 +315,6 @@ mod tests {
             service: "app".to_owned(),
             image_id: format!("sha256:{image}"),
             started_at: at(started),
-            restarts: 0,
         }
     }
 

@@ -40,7 +40,6 @@ pub fn vitals(patient: &Patient<'_>) -> Vitals {
                 service: one.service.clone(),
                 image_id: inspected.image_id.clone(),
                 started_at: inspected.started_at.clone(),
-                restarts: inspected.restarts,
             })
             .collect(),
     }
