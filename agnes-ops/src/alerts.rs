@@ -145,7 +145,7 @@ fn raise_in(host: &Host, directory: &Path, outbox: &Outbox<'_>, alert: &Alert) -
     Ok(kept)
 }
 
-/// Keeps that something happened, until everybody was told; the same once more is nothing new.
+/// Keeps that something happened, until everybody was told; the same while it waits is nothing new.
 ///
 /// # Errors
 /// When neither place takes it.

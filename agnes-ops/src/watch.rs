@@ -108,6 +108,15 @@ pub fn watch(deployment: Deployment<'_>, patient: &Patient<'_>) -> Result<Report
         delivery.waiting.push(format!("heartbeat: {why}"));
     }
     leave_metrics(deployment, &outbox, &found, delivery.waiting.len());
+    let text = in_words(&found, &unseen, &changes);
+    Ok(told(text, &found, gone, &delivery)
+        .detail("changes", json!(changes))
+        .detail("passed", json!(diagnosis.passed))
+        .detail("unchecked", json!(diagnosis.unchecked)))
+}
+
+/// What the look came to, for people.
+fn in_words(found: &[Alert], unseen: &[Kept], changes: &[Alert]) -> String {
     let mut lines: Vec<String> = found
         .iter()
         .map(|alert| format!("{}: {} {}", alert.id, alert.object, alert.evidence))
@@ -127,10 +136,7 @@ pub fn watch(deployment: Deployment<'_>, patient: &Patient<'_>) -> Result<Report
             .iter()
             .map(|change| format!("{}: {}", change.id, change.evidence)),
     );
-    Ok(told(lines.join("\n"), &found, gone, &delivery)
-        .detail("changes", json!(changes))
-        .detail("passed", json!(diagnosis.passed))
-        .detail("unchecked", json!(diagnosis.unchecked)))
+    lines.join("\n")
 }
 
 fn leave_metrics(deployment: Deployment<'_>, outbox: &Outbox<'_>, found: &[Alert], waiting: usize) {

@@ -1,6 +1,6 @@
 //! W04: a host that is well has no finding, and of a fault the first finding is that fault's own.
 
-mod disk;
+pub(crate) mod disk;
 mod faults;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -19,7 +19,7 @@ const TIMERS: [&str; 6] = [
     "drill",
     "watch",
 ];
-const IN_MACHINE: &str = "/root/agnes-ops.deb";
+const IN_MACHINE: &str = "/var/tmp/agnes-ops.deb";
 /// What the host runs and the package does not bring.
 const LINK: &str = "/usr/local/bin/agnes-ops";
 

@@ -49,7 +49,8 @@ fn made(deployment: &Deployment) -> (Ran, BTreeMap<String, String>) {
 
 #[test]
 fn a_bundle_has_everything_that_helps_and_no_secret_in_any_spelling() {
-    const PLANTED: [(&str, &str); 4] = [
+    const PLANTED: [(&str, &str); 5] = [
+        ("GRAFANA_ADMIN_PASS", "planted-by-a-short-name"),
         ("DATA_SOURCE_TOKEN", "planted/token+one==two"),
         (
             "ALERT_WEBHOOK_URL",
@@ -78,7 +79,7 @@ fn a_bundle_has_everything_that_helps_and_no_secret_in_any_spelling() {
         .exits(0);
     // what a careless program logs, in three spellings, beside what an operator needs
     let log = deployment.state().join("ops/agnesd.log");
-    let token = PLANTED[0].1;
+    let token = PLANTED[1].1;
     let encoded = openssl::base64::encode_block(token.as_bytes());
     let jwt =
         std::fs::read_to_string(deployment.state().join("secrets/live/JWT_SECRET_KEY")).unwrap();
@@ -86,7 +87,7 @@ fn a_bundle_has_everything_that_helps_and_no_secret_in_any_spelling() {
     let old = std::fs::read_to_string(&log).unwrap();
     std::fs::write(
         &log,
-        format!("{old}a line that helps\nsource {token} {encoded}\nkey {jwt}\n{key}\nAuthorization: Bearer abc.def.ghi\nmail for jane.doe@example.com\n"),
+        format!("{old}a line that helps\nshort planted-by-a-short-name\nsource {token} {encoded}\nkey {jwt}\n{key}\nAuthorization: Bearer abc.def.ghi\nmail for jane.doe@example.com\n"),
     )
     .unwrap();
 

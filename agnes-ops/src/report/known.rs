@@ -15,16 +15,18 @@ use crate::host::{Entry, Host};
 /// Shorter ones stand in too many words.
 const LEAST: usize = 6;
 /// Parts of names behind which there is a secret, whoever chose the name.
-const TELLING: [&str; 9] = [
+const TELLING: [&str; 11] = [
     "SECRET",
     "TOKEN",
-    "PASSWORD",
-    "PASSWD",
+    "PASS",
+    "PWD",
     "KEY",
     "CREDENTIAL",
     "WEBHOOK",
     "DSN",
     "HEARTBEAT",
+    "SALT",
+    "AUTH",
 ];
 
 /// What makes the names of people others in each report.
@@ -105,10 +107,12 @@ fn of_file(host: &Host, dir: &Path, named: &str, add: &mut impl FnMut(&str)) {
     let bytes = Zeroizing::new(bytes.unwrap_or_default());
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
     add(&text);
-    // of a key in lines each line is one
-    for line in text.lines().filter(|line| line.len() > 24) {
-        add(line);
-    }
+    lines_of(&text, add);
+}
+
+/// Of a key in lines each line is one.
+fn lines_of(text: &str, add: &mut impl FnMut(&str)) {
+    text.lines().filter(|line| line.len() > 24).for_each(add);
 }
 
 fn is_telling(name: &str) -> bool {
@@ -147,9 +151,7 @@ fn below(host: &Host, directory: &Path, add: &mut impl FnMut(&str), depth: u8) {
                 let bytes = Zeroizing::new(host.read(&path).ok().flatten().unwrap_or_default());
                 let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
                 add(&text);
-                for line in text.lines().filter(|line| line.len() > 24) {
-                    add(line);
-                }
+                lines_of(&text, add);
             }
             Ok(Entry::Directory) if depth > 0 => below(host, &path, add, depth - 1),
             _ => {}

@@ -15,16 +15,22 @@ fn causes(ran: &Ran) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The deployment's data on a disk of so many MiB, and its server; `None` after saying `SKIP`.
+pub(crate) fn up_on(deployment: &Deployment, mib: u64) -> Option<SmallDisk> {
+    let data = deployment.dir().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let disk = SmallDisk::mount(&data, mib)?;
+    std::fs::remove_dir(data.join("lost+found")).unwrap();
+    deployment.ops(&["up"]).exits(0);
+    Some(disk)
+}
+
 #[test]
 fn w04_a_disk_that_fills_is_found_before_the_snapshot_is_refused() {
     let deployment = Deployment::process(ports::free_address());
-    let data = deployment.dir().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let Some(disk) = SmallDisk::mount(&data, 200) else {
+    let Some(disk) = up_on(&deployment, 200) else {
         return;
     };
-    std::fs::remove_dir(data.join("lost+found")).unwrap();
-    deployment.ops(&["up"]).exits(0);
     deployment.ops(&["doctor", "disk"]).exits(0);
 
     // a fifth of it is free, and still too little for a copy of the database and what is left beside it

@@ -6,7 +6,7 @@ use agnes_e2e::ports;
 use serde_json::{Value, json};
 
 use super::Receiver;
-use crate::small_disk::SmallDisk;
+use crate::doctor::disk::up_on;
 
 fn changes(ran: &Ran) -> Vec<Value> {
     ran.detail("changes").as_array().unwrap().clone()
@@ -79,13 +79,9 @@ fn w05_calls_that_fail_since_a_commit_are_the_commits() {
     let address = ports::free_address();
     // a checkpoint on a full disk would end the server
     let deployment = Deployment::process(address).toml("[store]\ncheckpoint_every = \"12h\"\n");
-    let data = deployment.dir().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let Some(disk) = SmallDisk::mount(&data, 200) else {
+    let Some(disk) = up_on(&deployment, 200) else {
         return;
     };
-    std::fs::remove_dir(data.join("lost+found")).unwrap();
-    deployment.ops(&["up"]).exits(0);
     let admin = Caller::of(address).first_admin();
     let watch = || deployment.ops(&["watch"]).exits(0);
     watch();
@@ -153,13 +149,9 @@ fn w02_a_full_disk_keeps_nobody_from_being_told() {
     let receiver = Receiver::start();
     let deployment =
         Deployment::process(ports::free_address()).with("ALERT_JSON_URL", receiver.url("json"));
-    let data = deployment.dir().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let Some(disk) = SmallDisk::mount(&data, 120) else {
+    let Some(disk) = up_on(&deployment, 120) else {
         return;
     };
-    std::fs::remove_dir(data.join("lost+found")).unwrap();
-    deployment.ops(&["up"]).exits(0);
     // one finding that will be over, and another one that comes with the full disk
     disk.fill_but(40 << 10);
     deployment.ops(&["watch"]).exits(0);

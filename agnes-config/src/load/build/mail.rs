@@ -10,6 +10,16 @@ use crate::secret::Secret;
 use crate::settings::{Domain, Mail, MailTls};
 use crate::values;
 
+/// Who signs in at the mail server.
+enum Login {
+    /// Nobody.
+    Nobody,
+    /// Somebody, whose password is a reference still.
+    Unresolved,
+    /// With this name and password.
+    As(String, Secret),
+}
+
 impl Builder {
     /// `None`: no mail is sent, or what it takes is not known yet.
     pub(super) fn mail(&mut self, domain: &Domain) -> Option<Mail> {
@@ -36,16 +46,17 @@ impl Builder {
         }
         if tls == MailTls::None && !loopback {
             match login {
-                Some(_) => self.fault(
+                Login::Nobody => self.warn(&keys::SMTP_TLS, "is none: mail leaves the host in clear"),
+                Login::Unresolved | Login::As(..) => self.fault(
                     &keys::SMTP_TLS,
                     "is none, and SMTP_PASSWORD would leave the host in clear (expected starttls or tls)",
                 ),
-                None => self.warn(&keys::SMTP_TLS, "is none: mail leaves the host in clear"),
             }
         }
         let login = match login {
-            Some(login) => Some(login?),
-            None => None,
+            Login::Nobody => None,
+            Login::As(user, password) => Some((user, password)),
+            Login::Unresolved => return None,
         };
         Some(Mail {
             host,
@@ -56,12 +67,7 @@ impl Builder {
         })
     }
 
-    /// `None`: nobody signs in; `Some(None)`: somebody does, and the password is not known yet.
-    #[allow(
-        clippy::option_option,
-        reason = "not to sign in and not to be able to are different"
-    )]
-    fn login(&mut self, user: Option<String>) -> Option<Option<(String, Secret)>> {
+    fn login(&mut self, user: Option<String>) -> Login {
         let password = self.secret(&keys::SMTP_PASSWORD);
         let (user, password) = match (user, password) {
             (Some(user), Some(password)) => (user, password),
@@ -70,24 +76,24 @@ impl Builder {
                     &keys::SMTP_USER,
                     "is set, and SMTP_PASSWORD is not: nobody signs in",
                 );
-                return None;
+                return Login::Nobody;
             }
             (None, Some(_)) if !self.is_wrong(&keys::SMTP_USER) => {
                 self.warn(
                     &keys::SMTP_PASSWORD,
                     "is set, and SMTP_USER is not: nobody signs in",
                 );
-                return None;
+                return Login::Nobody;
             }
-            (None, _) => return None,
+            (None, _) => return Login::Nobody,
         };
         if password.expose().starts_with("sm://") {
             self.warn(
                 &keys::SMTP_PASSWORD,
                 "is a reference that nobody has resolved (`agnes-ops secrets ensure` does)",
             );
-            return Some(None);
+            return Login::Unresolved;
         }
-        Some(Some((user, password)))
+        Login::As(user, password)
     }
 }
