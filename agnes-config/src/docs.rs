@@ -61,6 +61,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`[host]`", "host"),
     ("`[alerts]`", "alerts"),
     ("`[mail]`", "mail"),
+    ("`[oidc]`", "oidc"),
     ("`[snapshot]`", "snapshot"),
     ("`[upgrade]`", "upgrade"),
     ("`[secrets.NAME]`", "provisions"),
@@ -299,7 +300,8 @@ mod tests {
             match (key.default, key.kind) {
                 (_, Kind::Secret) => assert_eq!(value.value, "<not set>"),
                 (_, Kind::Reload) => assert!(value.value.starts_with("signal SIGUSR1")),
-                (Some(text), Kind::Path | Kind::Subject) if text.contains(['$', '<']) => {}
+                (Some(text), Kind::Path | Kind::Subject | Kind::Origin)
+                    if text.contains(['$', '<']) => {}
                 (default, _) => assert_eq!(value.value, default.unwrap_or_default()),
             }
         }

@@ -9,6 +9,7 @@ mod alerts;
 mod host;
 mod kind;
 mod mail;
+mod oidc;
 mod server;
 mod snapshot;
 mod upgrade;
@@ -17,6 +18,7 @@ pub use alerts::*;
 pub use host::*;
 pub use kind::Kind;
 pub use mail::*;
+pub use oidc::*;
 pub use server::*;
 pub use snapshot::*;
 pub use upgrade::*;
@@ -116,7 +118,7 @@ pub static CONFIG_VERSION: Key = Key::new(
 .toml("config_version")
 .default("1");
 /// `DOMAIN`
-pub static DOMAIN: Key = Key::new(Kind::Domain, OPS, "The name under which clients reach this deployment, and the certificate's first SAN; required as soon as `TLS_FULLCHAIN_URL` is set.").env("DOMAIN").toml("tls.domain").alias("domain").default("localhost")
+pub static DOMAIN: Key = Key::new(Kind::Domain, BOTH, "The name under which clients reach this deployment, and the certificate's first SAN; required as soon as `TLS_FULLCHAIN_URL` is set.").env("DOMAIN").toml("tls.domain").alias("domain").default("localhost")
 .example("agnes.example.com");
 /// `DOMAIN_ALIAS`
 pub static DOMAIN_ALIAS: Key = Key::new(
@@ -316,6 +318,12 @@ pub static KEYS: &[&Key] = &[
     &ALLOWED_ORIGINS,
     &IMAGE_DIGEST,
     &SEED_ADMIN_EMAIL,
+    &PUBLIC_URL,
+    &OIDC_ISSUER,
+    &OIDC_CLIENT_ID,
+    &OIDC_CLIENT_SECRET,
+    &OIDC_GROUPS,
+    &CLOUD_IDENTITY_ENDPOINT,
     &LIMIT_UNAUTHENTICATED,
     &LIMIT_AUTHENTICATED,
     &AUDIT_KEEP_DAYS,

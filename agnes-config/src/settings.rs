@@ -28,6 +28,10 @@ mod mail;
 
 pub use mail::{Mail, MailTls};
 
+mod oidc;
+
+pub use oidc::{Oidc, OidcGroups};
+
 mod machine;
 
 pub use machine::{Consent, Machine};
@@ -67,6 +71,8 @@ pub struct Settings {
     pub alerts: Alerts,
     /// What mail is sent through; `None`: none is.
     pub mail: Option<Mail>,
+    /// At which OpenID provider people sign in; `None`: at none.
+    pub oidc: Option<Oidc>,
     /// The server's listeners and whom it trusts.
     pub server: Server,
     /// Keys and shared secrets.

@@ -16,6 +16,7 @@ pub(crate) mod entry;
 pub(crate) mod job;
 pub(crate) mod mail;
 pub(crate) mod network;
+pub(crate) mod oidc;
 pub(crate) mod provision;
 pub(crate) mod reload;
 pub(crate) mod snapshot;

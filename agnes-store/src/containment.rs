@@ -74,7 +74,7 @@ impl Store {
             let user = txn.replace_user(after)?;
             let sessions = txn.end_sessions_of(id)?;
             let tokens = txn.revoke_tokens_of(id)?;
-            txn.remove_links_of(id)?;
+            txn.remove_links_of(id, None)?;
             let event = Event::done("user.contained", resource(&user))
                 .with("shut_out", serde_json::json!(shut_out))
                 .with("sessions", sessions)

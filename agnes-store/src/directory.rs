@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, HashTrieSetSync};
+use time::OffsetDateTime;
 
 use crate::Id;
 
@@ -18,10 +19,10 @@ pub(crate) mod load;
 pub(crate) mod people;
 pub(crate) mod settings;
 
-use credentials::{Session, SignInLink, Token};
+use credentials::{Link, Purpose, Session, Token};
 use groups::{ADMIN, Group, Mapping, Role};
 use jobs::JobState;
-use people::{Kind, User};
+use people::{Identity, Kind, User};
 use settings::Setting;
 
 /// A persistent map.
@@ -43,7 +44,8 @@ pub struct Directory {
     pub(crate) sessions: Map<Id, Arc<Session>>,
     pub(crate) tokens: Map<Id, Arc<Token>>,
     pub(crate) token_hashes: Map<String, Id>,
-    pub(crate) links: Map<String, Arc<SignInLink>>,
+    pub(crate) links: Map<String, Arc<Link>>,
+    pub(crate) identities: Map<Identity, Id>,
     pub(crate) settings: Map<String, Arc<Setting>>,
     pub(crate) jobs: Map<String, Arc<JobState>>,
 }
@@ -188,6 +190,25 @@ impl Directory {
         tokens
     }
 
+    /// The user whose link for this purpose has this hash and is valid at `now`.
+    pub fn user_of_link(
+        &self,
+        purpose: Purpose,
+        hash: &str,
+        now: OffsetDateTime,
+    ) -> Option<&Arc<User>> {
+        let link = self
+            .links
+            .get(hash)
+            .filter(|link| link.purpose == purpose && link.expires_at > now)?;
+        self.user(link.user_id).filter(|user| !user.disabled)
+    }
+
+    /// Whether somebody is known by an outside directory.
+    pub fn has_identity(&self, user: Id) -> bool {
+        self.identities.values().any(|of| *of == user)
+    }
+
     /// What administrators set under this key.
     pub fn setting(&self, key: &str) -> Option<&Arc<Setting>> {
         self.settings.get(key)
@@ -214,7 +235,7 @@ impl Directory {
             .flat_map(Set::iter)
             .filter(|id| Some(**id) != without)
             .filter_map(|id| self.users.get(id))
-            .filter(|user| user.kind == Kind::Person && user.can_sign_in())
+            .filter(|user| user.kind == Kind::Person && self.can_sign_in(user))
             .count()
     }
 }

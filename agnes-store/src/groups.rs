@@ -370,7 +370,7 @@ impl Txn<'_> {
         Ok(true)
     }
 
-    fn insert_group(
+    pub(crate) fn insert_group(
         &mut self,
         name: &str,
         external_id: Option<String>,

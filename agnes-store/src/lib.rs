@@ -14,6 +14,7 @@ pub mod groups;
 mod hex;
 mod hold;
 mod id;
+pub mod identities;
 pub mod jobs;
 mod last_uses;
 pub mod links;

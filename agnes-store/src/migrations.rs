@@ -43,6 +43,11 @@ const EMBEDDED: &[Migration] = &[
         name: "jobs_and_settings",
         sql: include_str!("migrations/0003_jobs_and_settings.sql"),
     },
+    Migration {
+        version: 4,
+        name: "links_and_identities",
+        sql: include_str!("migrations/0004_links_and_identities.sql"),
+    },
 ];
 
 /// What a later program would know besides; debug builds alone.

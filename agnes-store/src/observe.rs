@@ -7,10 +7,12 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use crate::audit::Row;
+
 /// Counts.
 pub trait Observer: Debug + Send + Sync {
     /// A row of the audit log is durable.
-    fn audit_row(&self, action: &str, outcome: &str);
+    fn audit_row(&self, row: &Row);
 
     /// An act was refused because writes are held.
     fn held_write_refused(&self);

@@ -182,7 +182,7 @@ impl Store {
             if disabled {
                 txn.end_sessions_of(id)?;
                 txn.revoke_tokens_of(id)?;
-                txn.remove_links_of(id)?;
+                txn.remove_links_of(id, None)?;
             }
             let action = if disabled {
                 "user.disabled"

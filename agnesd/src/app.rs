@@ -23,9 +23,11 @@ use tokio::sync::Mutex;
 use crate::auth::keys::{Claims, Keys};
 use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
+use crate::events::Events;
 use crate::guard::Guard;
 use crate::jobs::Jobs;
 use crate::limits::{Raised, RateLimits};
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::tls::Served;
 
@@ -93,8 +95,10 @@ pub(crate) struct App {
     pub(crate) throttle: Throttle,
     pub(crate) limits: RateLimits,
     pub(crate) guard: Guard,
+    pub(crate) mail: Arc<Mail>,
     pub(crate) jobs: Jobs,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Arc<Events>,
     pub(crate) settings: Settings,
     deployment: Deployment,
     pub(crate) started: Instant,
@@ -135,14 +139,20 @@ impl App {
         let metrics = Arc::new(metrics.map_err(|e| format!("set up the metrics: {e}"))?);
         let limits = settings.limits;
         Ok(Self {
+            mail: Arc::new(Mail::new(
+                Arc::clone(&store),
+                Arc::clone(&metrics),
+                &settings,
+            )),
             store,
             keys: Keys::new(&settings.secrets).map_err(|e| e.to_string())?,
             passwords: Passwords::new(),
-            throttle: Throttle::default(),
+            throttle: Throttle::of_passwords(),
             limits: RateLimits::new(limits.unauthenticated_per_min, limits.authenticated_per_min),
             guard: Guard::new(settings.server.allowed_private_nets.clone()),
             jobs: Jobs::new(&settings),
             metrics,
+            events: Arc::new(Events::new()),
             settings,
             deployment,
             started: Instant::now(),
@@ -214,6 +224,8 @@ impl App {
     /// From here on the server is not ready: a stop was asked for.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
+        self.events.upgrade("stopping");
+        self.events.stop();
     }
 
     /// Why new work should go elsewhere; empty while the server is ready.

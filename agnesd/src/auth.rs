@@ -16,10 +16,12 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 pub(crate) mod access;
+pub(crate) mod cookie;
 pub(crate) mod keys;
 pub(crate) mod passwords;
 pub(crate) mod personal;
 pub(crate) mod refresh;
+pub(crate) mod roles;
 pub(crate) mod secrets;
 pub(crate) mod throttle;
 
@@ -106,11 +108,11 @@ impl Caller {
         }
     }
 
-    /// Judges the `Authorization` header.
+    /// Judges the `Authorization` header, and where there is none the cookie of a browser's session.
     pub(crate) fn of(headers: &HeaderMap, store: &Store, keys: &Keys) -> Self {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else {
-            return Self::Anonymous;
+            return Self::of_cookie(headers, store, keys);
         };
         // two of them: a proxy and we might each read another one
         if values.next().is_some() {
@@ -123,6 +125,33 @@ impl Caller {
             Ok(principal) => Self::Known(principal),
             Err(refused) => Self::Refused(refused),
         }
+    }
+}
+
+impl Caller {
+    /// A session that has ended is nobody's: its cookie stays with the browser for a while, and that is no attempt at anything.
+    fn of_cookie(headers: &HeaderMap, store: &Store, keys: &Keys) -> Self {
+        let Some(text) = cookie::among(headers) else {
+            return Self::Anonymous;
+        };
+        let now = clock::now();
+        let Some(claims) = keys.verify_cookie(text, now.unix_timestamp()) else {
+            return Self::Refused(Refused("cookie"));
+        };
+        let directory = store.directory();
+        let session = directory.session(claims.sid);
+        let known = session
+            .filter(|session| session.expires_at > now)
+            .and_then(|session| {
+                let user = directory.user(session.user_id)?;
+                let good = !user.disabled && user.epoch == claims.epoch;
+                good.then(|| Principal {
+                    admin: directory.is_admin(user.id),
+                    user: Arc::clone(user),
+                    credential: Credential::Session(session.id, session.method),
+                })
+            });
+        known.map_or(Self::Anonymous, Self::Known)
     }
 }
 

@@ -12,6 +12,7 @@ use axum::http::HeaderMap;
 use ipnet::IpNet;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// What is known of a connection before its first byte is read. An extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,15 @@ pub(crate) struct Connection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
+/// Whether the client's own connection is protected. An extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nothing protects it, as far as is known.
+    Http,
+    /// TLS, of ours or of a trusted proxy.
+    Https,
+}
+
 /// Whose `X-Forwarded-For` is believed (`TRUSTED_PROXIES`).
 #[derive(Debug, Clone)]
 pub(crate) struct TrustedProxies(Vec<IpNet>);
@@ -42,6 +52,16 @@ impl TrustedProxies {
     pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|net| net.contains(&ip))
+    }
+
+    /// How the client came, as far as a trusted proxy says so.
+    pub(crate) fn way(&self, connection: Connection, headers: &HeaderMap) -> Way {
+        let said = headers.get(FORWARDED_PROTO);
+        let https = said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"https"));
+        match connection.tls || (https && self.trusts(connection.peer.ip())) {
+            true => Way::Https,
+            false => Way::Http,
+        }
     }
 
     /// The address to count, log and limit by. What a proxy wrote and nobody can read ends the walk: then it is the last

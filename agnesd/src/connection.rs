@@ -9,23 +9,22 @@
 //! Does not: accept connections or speak TLS; know what is served; bound a request's body (`middleware` does).
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use axum::http::{Request, Response};
+use hyper::body::{Body as HttpBody, Incoming};
+use hyper::rt::{Read, Write};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tower::Service;
 
 mod activity;
 mod paced;
@@ -90,13 +89,16 @@ where
         request.extensions_mut().insert(known.clone());
         let (asked, mut router) = (counted.begin(), router.clone());
         async move {
-            let response = router.call(request.map(Body::new)).await?;
+            let response = tower::Service::call(&mut router, request.map(Body::new)).await?;
             asked.answered();
             Ok::<_, std::convert::Infallible>(response.map(|body| Held::new(body, asked)))
         }
     });
-    let http = protocol.builder(limits);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(stream);
+    let mut connection: Box<dyn Spoken> = match protocol {
+        Protocol::Http1 => Box::new(http1().serve_connection(stream, service).with_upgrades()),
+        Protocol::Http2 => Box::new(Box::pin(http2(limits).serve_connection(stream, service))),
+    };
     // one clock for a connection, set anew when it rings: the library's own deadline for each head of HTTP/1 would set and
     // clear a timer for each request
     let mut clock = pin!(sleep(limits.head));
@@ -112,10 +114,10 @@ where
         });
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return ended,
+            ended = poll_fn(|cx| connection.poll_end(cx)) => return ended,
             _ = stop.changed(), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                connection.part();
                 if protocol == Protocol::Http2 {
                     clock.as_mut().reset(Instant::now() + FAREWELL);
                 }
@@ -133,7 +135,7 @@ where
                     None if protocol == Protocol::Http1 || stopping || parting => return Err("nothing was asked or taken in time".into()),
                     None => {
                         parting = true;
-                        connection.as_mut().graceful_shutdown();
+                        connection.part();
                         clock.as_mut().reset(Instant::now() + limits.head);
                     }
                 }
@@ -142,23 +144,67 @@ where
     }
 }
 
-impl Protocol {
-    fn builder(self, limits: Limits) -> auto::Builder<TokioExecutor> {
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
-            .header_read_timeout(None)
-            .max_buf_size(64 * 1024);
-        http.http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(limits.head)
-            .keep_alive_timeout(limits.head)
-            .max_concurrent_streams(128)
-            .max_header_list_size(64 * 1024);
-        match self {
-            Self::Http1 => http.http1_only(),
-            Self::Http2 => http.http2_only(),
-        }
+/// A connection of either protocol. The library's own choice between the two would read the first bytes of what may become a
+/// WebSocket, and speak HTTP/2 to whoever begins with that, whatever was agreed.
+trait Spoken: Send {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ended>;
+
+    /// No further request is begun.
+    fn part(&mut self);
+}
+
+impl<I, S, B> Spoken for hyper::server::conn::http1::UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        Pin::new(self).poll(cx).map_err(Into::into)
     }
+
+    fn part(&mut self) {
+        Pin::new(self).graceful_shutdown();
+    }
+}
+
+impl<I, S, B> Spoken for Pin<Box<hyper::server::conn::http2::Connection<I, S, TokioExecutor>>>
+where
+    I: Read + Write + Unpin + Send,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: HttpBody + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.as_mut().poll(cx).map_err(Into::into)
+    }
+
+    fn part(&mut self) {
+        self.as_mut().graceful_shutdown();
+    }
+}
+
+fn http1() -> hyper::server::conn::http1::Builder {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.header_read_timeout(None).max_buf_size(64 * 1024);
+    http
+}
+
+fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .keep_alive_interval(limits.head)
+        .keep_alive_timeout(limits.head)
+        .max_concurrent_streams(128)
+        .max_header_list_size(64 * 1024);
+    http
 }
 
 /// How long to wait after a failed accept: out of descriptors, a loop without a pause would burn a core and free none.

@@ -12,7 +12,7 @@ use agnes_store::{Error, Fault};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
 use axum::response::{IntoResponse, Response};
@@ -109,6 +109,15 @@ impl Problem {
         .retry_after(5)
     }
 
+    /// 503: as many watch as there is room for.
+    pub(crate) fn too_many_watch() -> Self {
+        Self::of(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many watch already; come again",
+        )
+        .retry_after(30)
+    }
+
     /// 404: there is no such thing.
     pub(crate) fn not_found(detail: &'static str) -> Self {
         Self::of(StatusCode::NOT_FOUND, detail)
@@ -127,6 +136,15 @@ impl Problem {
     /// 400: the request is not what the address takes.
     pub(crate) fn bad_request(detail: &'static str) -> Self {
         Self::of(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 403: another site's page made a browser send this.
+    pub(crate) fn cross_site() -> Self {
+        Self::of(
+            StatusCode::FORBIDDEN,
+            "a browser's session changes nothing for a page of another site: Sec-Fetch-Site or Origin must say that it is ours",
+        )
+        .because("cross-site")
     }
 
     /// 403 for a stated reason.
@@ -233,6 +251,21 @@ impl Problem {
     pub(crate) fn saying(mut self, more: impl AsRef<str>) -> Self {
         self.detail = Cow::Owned(format!("{}: {}", self.detail, more.as_ref()));
         self
+    }
+
+    /// What kind of problem it is.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Adds the headers that say more to those of a page.
+    pub(crate) fn put_headers(self, headers: &mut HeaderMap) {
+        headers.extend(self.headers);
     }
 
     /// The same with a word for programs.

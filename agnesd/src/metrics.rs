@@ -40,6 +40,9 @@ pub(crate) struct Metrics {
     writes_held: IntGauge,
     held_writes_refused: IntCounter,
     rate_limited: IntCounterVec,
+    letters: IntCounterVec,
+    ws_connections: IntGauge,
+    ws_closed: IntCounterVec,
     answered: AtomicU64,
     server_errors: AtomicU64,
 }
@@ -91,7 +94,7 @@ impl Metrics {
             )?,
             tokens_issued: counter(
                 "agnes_tokens_issued_total",
-                "Tokens handed out: for a password (session), a refresh token, a one-time link, or as a personal one.",
+                "Tokens handed out: for a password (session), a refresh token, a one-time link, to a browser (cookie), or as a personal one.",
                 &["kind"],
             )?,
             query_duration: histogram(
@@ -140,6 +143,17 @@ impl Metrics {
                 "Calls refused for coming too often, by what they were counted by.",
                 &["kind"],
             )?,
+            ws_connections: gauge("agnes_ws_connections", "WebSockets that are open.")?,
+            ws_closed: counter(
+                "agnes_ws_closed_total",
+                "WebSockets that ended, by why: client, slow, flood, session, stop.",
+                &["reason"],
+            )?,
+            letters: counter(
+                "agnes_mail_letters_total",
+                "Letters with a one-time link, by what it is for and what became of it: sent, failed, throttled, dropped, or off where no mail server is set.",
+                &["kind", "outcome"],
+            )?,
             answered: AtomicU64::new(0),
             server_errors: AtomicU64::new(0),
             registry,
@@ -174,7 +188,7 @@ impl Metrics {
         }
     }
 
-    /// A token of `kind` (`session`, `refresh`, `link`, `personal`) was handed out.
+    /// A token of `kind` (`session`, `refresh`, `link`, `cookie`, `personal`) was handed out.
     pub(crate) fn token_issued(&self, kind: &str) {
         self.tokens_issued.with_label_values(&[kind]).inc();
     }
@@ -221,6 +235,22 @@ impl Metrics {
     /// A call was refused for coming too often; `kind` is `principal` or `address`.
     pub(crate) fn rate_limited(&self, kind: &str) {
         self.rate_limited.with_label_values(&[kind]).inc();
+    }
+
+    /// A WebSocket was opened.
+    pub(crate) fn ws_opened(&self) {
+        self.ws_connections.inc();
+    }
+
+    /// One ended, for `reason`.
+    pub(crate) fn ws_ended(&self, reason: &str) {
+        self.ws_connections.dec();
+        self.ws_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// A letter of `kind` (`magic`, `reset`) was asked for, and this became of it.
+    pub(crate) fn letter(&self, kind: &str, outcome: &str) {
+        self.letters.with_label_values(&[kind, outcome]).inc();
     }
 
     /// All of it, as Prometheus reads it.

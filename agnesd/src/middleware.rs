@@ -15,7 +15,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::client_address::{Connection, TrustedProxies};
+use crate::client_address::{Connection, TrustedProxies, Way};
 use crate::error::{self, Problem};
 use crate::metrics::Metrics;
 use crate::request::RequestId;
@@ -132,11 +132,13 @@ fn identify(edge: &Edge, connection: Option<Connection>, request: &mut Request) 
     let trusted = connection.is_some_and(|c| edge.proxies.trusts(c.peer.ip()));
     let id = RequestId::of(request.headers(), trusted);
     let client = connection.map(|c| edge.proxies.client(c.peer.ip(), request.headers()));
+    let way = connection.map(|c| edge.proxies.way(c, request.headers()));
     let extensions = request.extensions_mut();
     extensions.insert(id.clone());
     if let Some(client) = client {
         extensions.insert(client);
     }
+    extensions.insert(way.unwrap_or(Way::Http));
     id
 }
 

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 
 use agnes_store::audit::{Origin, Standing};
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::auth::{Caller, Principal};
 use crate::client_address::ClientAddress;
+pub(crate) use crate::client_address::Way;
 use crate::error::Problem;
 
 mod id;
@@ -90,6 +91,40 @@ impl<S: Sync> FromRequestParts<S> for Principal {
         let caller = parts.extensions.get::<Caller>();
         let principal = caller.and_then(Caller::principal).cloned();
         principal.ok_or_else(|| Problem::unauthenticated(false))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Way {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .copied()
+            .unwrap_or(Self::Http))
+    }
+}
+
+/// A form that a page of ours sent.
+#[derive(Debug)]
+pub(crate) struct Fields<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match axum::Form::from_request(request, state).await {
+            Ok(axum::Form(fields)) => Ok(Self(fields)),
+            Err(FormRejection::InvalidFormContentType(_)) => Err(Problem::limit(
+                axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be application/x-www-form-urlencoded",
+            )),
+            Err(FormRejection::FailedToDeserializeFormBody(_)) => Err(Problem::unprocessable(
+                "the form lacks a field or has one of another kind",
+            )),
+            Err(other) => Err(Problem::limit(other.status(), "the form cannot be read")),
+        }
     }
 }
 

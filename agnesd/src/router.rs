@@ -10,13 +10,16 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::app::{App, Documents};
-use crate::auth::access::Access::{Admin, Anyone, Authenticated, Operator, Person, Session};
+use crate::auth::access::Access::{
+    Admin, Anyone, Authenticated, Browser, Operator, Person, Session,
+};
 use crate::auth::access::Scope::{self, Read};
+use crate::auth::roles::{AUDITOR, JOB_OPERATOR};
 use crate::cli::Document;
 use crate::middleware;
 use crate::routes::{
-    account, audit, bootstrap, config, detailed, docs, groups, health, jobs, mappings, roles,
-    sessions, tokens, unknown, users, version,
+    account, assets, audit, bootstrap, config, detailed, docs, events, groups, health, home, jobs,
+    links, login, mappings, roles, sessions, tokens, unknown, users, version,
 };
 
 pub(crate) mod openapi;
@@ -24,16 +27,6 @@ pub(crate) mod pages;
 mod table;
 
 pub(crate) use table::{Entry, Table};
-
-/// May read the audit log.
-pub(crate) const AUDITOR: &str = "auditor";
-/// May look at and run jobs.
-pub(crate) const JOB_OPERATOR: &str = "job_operator";
-/// The roles that the server itself asks for, with what they are for.
-pub(crate) const ROLES: &[(&str, &str)] = &[
-    (AUDITOR, "reads the audit log"),
-    (JOB_OPERATOR, "looks at jobs and runs them"),
-];
 
 /// Every route with its access, not yet bound to an [`App`].
 pub(crate) fn table() -> Table {
@@ -57,10 +50,27 @@ pub(crate) fn table() -> Table {
         .post("/auth/bootstrap", Anyone, bootstrap::bootstrap)
         .post("/auth/token", Anyone, sessions::sign_in)
         .post("/auth/refresh", Anyone, sessions::refresh)
-        .post("/auth/magic/verify", Anyone, sessions::use_link)
+        .post("/auth/magic/request", Anyone, links::ask_to_sign_in)
+        .get("/auth/magic/verify", Anyone, login::link_page)
+        .post("/auth/magic/verify", Anyone, links::sign_in)
+        .post("/auth/reset/request", Anyone, links::ask_for_reset)
+        .get("/auth/reset/confirm", Anyone, login::password_page)
+        .post("/auth/reset/confirm", Anyone, links::reset)
         .post("/auth/logout", Session, sessions::sign_out)
         .post("/auth/logout-all", Session, sessions::sign_out_everywhere)
         .post("/auth/password", Session, account::change_password)
+        // with a browser
+        .get("/", Browser, home::page)
+        .get("/login", Anyone, login::page)
+        .post("/login", Anyone, login::sign_in)
+        .post("/login/mail", Anyone, login::mail)
+        .post("/login/link", Anyone, login::use_link)
+        .post("/login/password", Anyone, login::set_password)
+        .post("/logout", Anyone, login::sign_out)
+        .post("/tokens", Browser, home::make_token)
+        .post("/tokens/{id}/revoke", Browser, home::revoke_token)
+        .get("/assets/agnes.css", Anyone, assets::style)
+        .get("/assets/agnes.js", Anyone, assets::script)
         // one's own
         .get("/api/me", Authenticated(Read), account::me)
         .get("/auth/tokens", Person(Read), tokens::list)
@@ -145,6 +155,7 @@ pub(crate) fn table() -> Table {
             mappings::enable,
         )
         // operating
+        .get("/api/events", Authenticated(Read), events::watch)
         .get("/api/audit", Admin(Some(AUDITOR), Read), audit::page)
         .get("/api/jobs", Operator(JOB_OPERATOR, Read), jobs::list)
         .post(

@@ -1,18 +1,24 @@
 //! The handlers, one file a resource.
 //!
-//! Always true: a handler sees [`App`](crate::app::App) and the request, never another handler.
+//! Always true: a handler sees [`App`](crate::app::App) and the request, never another handler. `home` alone shows what others
+//! answer, on one page.
 //!
 //! Does not: name addresses (the router does), build error bodies (`error` does), or check who may call (the gate did).
 
 pub(crate) mod account;
+pub(crate) mod assets;
 pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod config;
 pub(crate) mod detailed;
 pub(crate) mod docs;
+pub(crate) mod events;
 pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod home;
 pub(crate) mod jobs;
+pub(crate) mod links;
+pub(crate) mod login;
 pub(crate) mod mappings;
 pub(crate) mod roles;
 pub(crate) mod sessions;

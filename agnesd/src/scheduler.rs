@@ -197,6 +197,7 @@ async fn begin(
         .put_job(state, audit)
         .await
         .map_err(NotStarted::Store)?;
+    app.events.job(&spec.name, None);
     Ok(claim)
 }
 
@@ -237,6 +238,7 @@ async fn run(claim: Claim) {
         slot.ended = true;
     }
     record(app, state, audit).await;
+    app.events.job(&spec.name, Some(outcome));
 }
 
 /// Writes an end. While writes are held it is kept beside the hold, so that neither a stop nor a kill makes another of it.

@@ -34,6 +34,9 @@ pub(crate) use contents::run_dir;
 use instance::Instance;
 use listen::Listener;
 
+/// How long a stop waits for letters that a mail server is about to take.
+const LETTERS: Duration = Duration::from_secs(5);
+
 /// Why the server did not start, or did not stop as asked: one line, and at most one line of advice.
 #[derive(Debug)]
 pub(crate) struct Failed {
@@ -135,6 +138,12 @@ async fn live(settings: Settings, deployment: Deployment) -> Result<(), Failed> 
     upkeep.abort();
     if let Some(watchdog) = watchdog {
         watchdog.abort();
+    }
+    let unsent = app.mail.drain(LETTERS).await;
+    if unsent > 0 {
+        tracing::warn!(
+            "stop: {unsent} letter(s) were not sent: their links can be asked for again"
+        );
     }
     let closed = contents::close(&app).await;
     instance.retire();
@@ -271,7 +280,7 @@ impl Signals {
                 // told in the log by what is called here
                 let _ = reload::secrets(app, Origin::server(), signal).await;
             }
-            let outcome = reload_pair(signal, tls).await;
+            let outcome = reload_pair(app, signal, tls).await;
             notify::ready(&format!("{serving}; {outcome}"));
         }
     }
@@ -285,7 +294,7 @@ impl Signals {
 }
 
 /// Takes up the pair on disk, or says why not; returns what the status line shows.
-async fn reload_pair(name: &str, tls: Option<&Arc<Served>>) -> String {
+async fn reload_pair(app: &App, name: &str, tls: Option<&Arc<Served>>) -> String {
     let Some(tls) = tls else {
         tracing::info!("{name}: nothing to read again, AGNES_TLS_LISTEN is not set");
         return "no TLS".to_owned();
@@ -294,12 +303,16 @@ async fn reload_pair(name: &str, tls: Option<&Arc<Served>>) -> String {
     match tokio::task::spawn_blocking(move || reader.reload()).await {
         Ok(Ok(leaf)) => {
             log_leaf(&leaf, &format!("{name}: certificate taken up"));
+            app.events
+                .certificate("taken-up", &leaf.sha256, &leaf.not_after);
             format!("leaf {} until {}", leaf.sha256, leaf.not_after)
         }
         Ok(Err(why)) => {
-            let kept = tls.leaf().sha256;
+            let kept = tls.leaf();
+            app.events
+                .certificate("refused", &kept.sha256, &kept.not_after);
             tracing::error!(
-                sha256 = kept,
+                sha256 = kept.sha256,
                 "{name}: certificate refused, the one in use stays: {why}"
             );
             format!("last reload refused: {why}")

@@ -19,6 +19,7 @@ mod harness;
 mod hostile;
 mod incident;
 mod injected;
+mod links;
 mod load;
 mod mail;
 mod measured;

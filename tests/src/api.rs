@@ -15,6 +15,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct Caller {
     base: String,
     bearer: Option<String>,
+    headers: Vec<(&'static str, String)>,
 }
 
 /// What came back.
@@ -49,7 +50,16 @@ impl Caller {
         Self {
             base: format!("http://{address}"),
             bearer: None,
+            headers: Vec::new(),
         }
+    }
+
+    /// With this header on each call.
+    #[must_use]
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut caller = self.clone();
+        caller.headers.push((name, value.to_owned()));
+        caller
     }
 
     /// With this credential.
@@ -66,6 +76,9 @@ impl Caller {
         let mut request = client.request(method, format!("{}{path}", self.base));
         if let Some(bearer) = &self.bearer {
             request = request.bearer_auth(bearer);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         if let Some(body) = body {
             request = request.json(body);

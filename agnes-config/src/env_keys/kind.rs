@@ -47,6 +47,12 @@ pub enum Kind {
     Nets,
     /// Web origins.
     Origins,
+    /// One web origin.
+    Origin,
+    /// A client's name at an OpenID provider.
+    ClientId,
+    /// Where an OpenID provider says which groups somebody is in.
+    OidcGroups,
     /// An image's digest.
     Digest,
     /// An e-mail address.
@@ -132,6 +138,11 @@ impl Kind {
             }
             Self::Origins => {
                 "origins such as https://app.example.com, separated by commas or spaces; in agnes.toml also a list"
+            }
+            Self::Origin => "an origin such as https://agnes.example.com, without a path",
+            Self::ClientId => "a name without spaces, at most 256 characters",
+            Self::OidcGroups => {
+                "claim: and the name of a claim, such as claim:groups, or google-cloud-identity"
             }
             Self::Digest => "sha256: and 64 hexadecimal digits",
             Self::Email => "an address such as admin@example.com",

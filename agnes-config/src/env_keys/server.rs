@@ -46,6 +46,9 @@ pub static IMAGE_DIGEST: Key = Key::new(
 /// `SEED_ADMIN_EMAIL`
 pub static SEED_ADMIN_EMAIL: Key = Key::new(Kind::Email, SERVER, "The one address that may bootstrap, seeded as an admin without a password. Not set: whoever comes first.")
 .env("SEED_ADMIN_EMAIL").toml("server.seed_admin_email").example("admin@example.com");
+/// `PUBLIC_URL`
+pub static PUBLIC_URL: Key = Key::new(Kind::Origin, SERVER, "How people reach the server: what links in mail begin with, and where an OpenID provider sends them back. Not set: `https://` and `DOMAIN`, and without that where agnesd listens on this host.")
+.env("PUBLIC_URL").toml("server.public_url").default("https://<DOMAIN>").example("https://agnes.example.com");
 /// `AGNES_LIMIT_UNAUTHENTICATED_PER_MIN`
 pub static LIMIT_UNAUTHENTICATED: Key = Key::new(
     Kind::Count,

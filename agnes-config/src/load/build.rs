@@ -23,6 +23,7 @@ use crate::values;
 mod alerts;
 mod jobs;
 mod mail;
+mod oidc;
 mod secrets;
 mod server;
 mod snapshot;
@@ -46,8 +47,10 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
     let (data_dir, state_dir) = builder.dirs(&dir);
     let log_level = builder.take(&keys::LOG_LEVEL, values::log_level);
     let tls = builder.tls(&dir);
+    let server = builder.server(&tls.domain);
     let mut settings = Settings {
         mail: builder.mail(&tls.domain),
+        oidc: builder.oidc(),
         secrets: builder.secrets(),
         provisions: builder.provisions(layers.provisions),
         server_owner: builder.server_owner(runtime),
@@ -64,7 +67,7 @@ pub(super) fn build(dir: PathBuf, layers: Layers) -> Loaded {
         log_level: log_level.unwrap_or_else(|| "info".to_owned()),
         tls,
         fetch: builder.fetch(),
-        server: builder.server(),
+        server,
         dir,
         data_dir,
         state_dir,

@@ -33,6 +33,9 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// `AGNES_IMAGE_DIGEST`, `sha256:` and 64 lower-case hexadecimal digits; `None`: not run from an image, or nobody said.
     pub image_digest: Option<String>,
+    /// `PUBLIC_URL`, an origin without a final slash (default `https://DOMAIN`, and without a domain where the server listens,
+    /// as `localhost`).
+    pub public_url: String,
     /// `SEED_ADMIN_EMAIL` as written; `None`: whoever comes first may bootstrap.
     pub seed_admin_email: Option<String>,
 }

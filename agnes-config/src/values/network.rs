@@ -61,7 +61,7 @@ pub(crate) fn origins(text: &str) -> Parsed<Vec<String>> {
     Ok(origins)
 }
 
-fn origin(text: &str) -> Parsed<String> {
+pub(crate) fn origin(text: &str) -> Parsed<String> {
     if text.contains('*') {
         return Err(format!("{} is a wildcard", quoted(text)));
     }

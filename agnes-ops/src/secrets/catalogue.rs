@@ -13,8 +13,12 @@ use super::env_file::EnvFile;
 /// What the server cannot do without, made on the host when nobody says otherwise.
 const OWN: [&str; 3] = ["JWT_SECRET_KEY", "SCHEDULER_API_TOKEN", "SESSION_SECRET"];
 
-/// The code of the first administrator: a person's alone, and handed to a server that does not read `.env` itself.
-const CODE: &str = "AGNES_BOOTSTRAP_TOKEN";
+/// What somebody else made, and a server that does not read `.env` itself is handed.
+const HANDED_ON: [&str; 3] = [
+    "AGNES_BOOTSTRAP_TOKEN",
+    "OIDC_CLIENT_SECRET",
+    "SMTP_PASSWORD",
+];
 
 /// One secret that is looked after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +52,9 @@ impl Managed {
     pub(super) fn readers(&self) -> &'static [&'static str] {
         match self.name.as_str() {
             "SCHEDULER_API_TOKEN" => &["agnesd", "side-cars"],
-            CODE => &["agnesd"],
-            "ALERT_WEBHOOK_URL" | "ALERT_JSON_URL" | "HEARTBEAT_URL" | "SMTP_PASSWORD" => {
-                &["agnes-ops"]
-            }
+            "AGNES_BOOTSTRAP_TOKEN" | "OIDC_CLIENT_SECRET" => &["agnesd"],
+            "SMTP_PASSWORD" => &["agnes-ops", "agnesd"],
+            "ALERT_WEBHOOK_URL" | "ALERT_JSON_URL" | "HEARTBEAT_URL" => &["agnes-ops"],
             _ if self.is_own() => &["agnesd"],
             _ => &["agnesd's jobs", "side-cars"],
         }
@@ -72,13 +75,15 @@ pub(super) fn catalogue(settings: &Settings, env_file: &EnvFile) -> Vec<Managed>
             required: true,
         });
     }
-    if settings.runtime == Runtime::Compose && env_file.value(CODE).is_some() {
-        add(Managed {
-            name: CODE.to_owned(),
-            source: None,
-            referenced: false,
-            required: false,
-        });
+    for name in HANDED_ON {
+        if settings.runtime == Runtime::Compose && env_file.value(name).is_some() {
+            add(Managed {
+                name: name.to_owned(),
+                source: None,
+                referenced: false,
+                required: false,
+            });
+        }
     }
     for (name, url) in env_file.references() {
         // another setting may be a sm:// URL in its own right

@@ -19,6 +19,8 @@ pub enum Method {
     Password,
     /// By a one-time link.
     Link,
+    /// At an outside OpenID provider.
+    Oidc,
     /// Not at all: the server's own, to prove its keys with.
     Probe,
 }
@@ -26,7 +28,7 @@ pub enum Method {
 impl Method {
     /// The one that is stored under this word.
     pub(crate) fn of(word: &str) -> Self {
-        let all = [Self::Link, Self::Probe];
+        let all = [Self::Link, Self::Oidc, Self::Probe];
         let found = all.into_iter().find(|method| method.as_str() == word);
         found.unwrap_or(Self::Password)
     }
@@ -35,6 +37,7 @@ impl Method {
         match self {
             Self::Password => "password",
             Self::Link => "link",
+            Self::Oidc => "oidc",
             Self::Probe => "probe",
         }
     }
@@ -91,13 +94,39 @@ impl Token {
     }
 }
 
+/// What a one-time link does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Begins a session.
+    SignIn,
+    /// Gives its holder a new password.
+    Reset,
+}
+
+impl Purpose {
+    /// The one that is stored under this word.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        let all = [Self::SignIn, Self::Reset];
+        all.into_iter().find(|purpose| purpose.as_str() == word)
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// One link that was not used yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignInLink {
+pub struct Link {
     /// Its name.
     pub id: Id,
-    /// Who signs in with it.
+    /// Whose it is.
     pub user_id: Id,
+    /// What it does.
+    pub purpose: Purpose,
     /// SHA-256 of its secret, hex.
     pub hash: String,
     /// When it ends.
@@ -118,7 +147,7 @@ impl Directory {
         token
     }
 
-    pub(crate) fn put_link(&mut self, link: SignInLink) {
+    pub(crate) fn put_link(&mut self, link: Link) {
         self.links.insert_mut(link.hash.clone(), Arc::new(link));
     }
 }

@@ -9,10 +9,10 @@ use duckdb::{Connection, Row};
 use time::OffsetDateTime;
 
 use super::Directory;
-use super::credentials::{Method, Session, SignInLink, Token};
+use super::credentials::{Link, Method, Purpose, Session, Token};
 use super::groups::{Group, Mapping, Role};
 use super::jobs::JobState;
-use super::people::{Kind, User};
+use super::people::{Identity, Kind, User};
 use super::settings::Setting;
 use crate::{Error, Id, Result, clock};
 
@@ -177,14 +177,30 @@ fn credentials(connection: &Connection, directory: &mut Directory) -> Result<()>
     )?;
     each(
         connection,
-        "SELECT id, user_id, hash, expires_at FROM sign_in_links",
+        "SELECT id, user_id, purpose, hash, expires_at FROM links",
         |row| {
-            directory.put_link(SignInLink {
-                id: id(row, 0, "sign_in_links")?,
-                user_id: id(row, 1, "sign_in_links")?,
-                hash: row.get(2)?,
-                expires_at: time(row, 3)?,
+            let purpose: String = row.get(2)?;
+            directory.put_link(Link {
+                id: id(row, 0, "links")?,
+                user_id: id(row, 1, "links")?,
+                purpose: Purpose::of(&purpose).ok_or_else(|| {
+                    Error::Engine(format!("table links: {purpose:?} is no purpose"))
+                })?,
+                hash: row.get(3)?,
+                expires_at: time(row, 4)?,
             });
+            Ok(())
+        },
+    )?;
+    each(
+        connection,
+        "SELECT issuer, subject, user_id FROM identities",
+        |row| {
+            let who = Identity {
+                issuer: row.get(0)?,
+                subject: row.get(1)?,
+            };
+            directory.put_identity(who, id(row, 2, "identities")?);
             Ok(())
         },
     )

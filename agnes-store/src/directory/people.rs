@@ -62,13 +62,37 @@ impl std::fmt::Debug for User {
 }
 
 impl User {
-    /// Whether there is a way in for this person.
-    pub fn can_sign_in(&self) -> bool {
+    /// Whether this person has a password that opens anything.
+    pub fn can_use_password(&self) -> bool {
         !self.disabled && self.password_hash.is_some()
     }
 }
 
+/// Who somebody is to an OpenID provider.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The provider.
+    pub issuer: String,
+    /// Its own name for the person.
+    pub subject: String,
+}
+
 impl Directory {
+    pub(crate) fn put_identity(&mut self, who: Identity, user: Id) {
+        self.identities.insert_mut(who, user);
+    }
+
+    /// Whether this issuer knows the user, as whomever.
+    pub(crate) fn is_known_to(&self, user: Id, issuer: &str) -> bool {
+        let mut all = self.identities.iter();
+        all.any(|(who, of)| *of == user && who.issuer == issuer)
+    }
+
+    /// Whether there is a way in for this person: a password, or an outside directory.
+    pub fn can_sign_in(&self, user: &User) -> bool {
+        !user.disabled && (user.password_hash.is_some() || self.has_identity(user.id))
+    }
+
     pub(crate) fn put_user(&mut self, user: User) -> Arc<User> {
         let user = Arc::new(user);
         self.emails.insert_mut(user.email.clone(), user.id);

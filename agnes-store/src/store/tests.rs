@@ -122,7 +122,10 @@ async fn a09_the_last_admin_stays_whoever_removes_it_and_however_many_try() {
     let directory = store.directory();
     assert_eq!(directory.admins_who_can_sign_in(None), 1);
     let left = admins.iter().find(|id| {
-        directory.is_admin(**id) && directory.user(**id).is_some_and(|user| user.can_sign_in())
+        directory.is_admin(**id)
+            && directory
+                .user(**id)
+                .is_some_and(|user| directory.can_sign_in(user))
     });
     let refused = store
         .set_user_disabled(origin(), *left.unwrap(), true)

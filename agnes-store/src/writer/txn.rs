@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::Act;
 use crate::audit::chain::{self, Head, Sealed};
+use crate::audit::query;
 use crate::audit::{Event, Origin};
 use crate::directory::Directory;
 use crate::observe::Observer;
@@ -124,7 +125,10 @@ impl<'a> Txn<'a> {
     /// Tells of the audit rows, once they are durable.
     pub(super) fn tell(&self, observer: &dyn Observer) {
         for row in &self.sealed {
-            observer.audit_row(&row.fields.action, &row.fields.outcome);
+            // it was made from one when it was sealed
+            let id = row.fields.id.parse().unwrap_or_else(|_| Id::new());
+            let (fields, seq) = (row.fields.clone(), row.fields.seq);
+            observer.audit_row(&query::row_of(fields, seq, id));
         }
     }
 

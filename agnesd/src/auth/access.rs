@@ -48,6 +48,8 @@ pub(crate) enum Access {
     Person(Scope),
     /// A session that a person began: no token, no scheduler.
     Session,
+    /// The same with a browser: who is not signed in is sent to where that is done.
+    Browser,
     /// An administrator, or somebody with this role; the scheduler too.
     Operator(&'static str, Scope),
     /// An administrator or somebody with this role, not the scheduler.
@@ -83,6 +85,9 @@ impl Access {
             }
             Self::Person(wanted) => format!("a person; {}", scope(wanted)),
             Self::Session => "a session that a person began".to_owned(),
+            Self::Browser => {
+                "a session that a person began; others are sent to the sign-in page".to_owned()
+            }
             Self::Operator(role, wanted) => format!(
                 "an administrator, the role {role}, the scheduler; {}",
                 scope(wanted)
@@ -108,7 +113,7 @@ impl Access {
             Self::Authenticated(scope) => in_scope(principal, scope),
             Self::Person(_) | Self::Admin(..) if scheduler => Err(Denied::Scheduler),
             Self::Person(scope) => in_scope(principal, scope),
-            Self::Session => match principal.credential {
+            Self::Session | Self::Browser => match principal.credential {
                 Credential::Session(..) => Ok(()),
                 Credential::Scheduler(_) => Err(Denied::Scheduler),
                 Credential::Personal(_) => Err(Denied::SessionRequired),

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use agnes_config::Secrets;
 use agnes_store::Id;
 use arc_swap::ArcSwap;
-use aws_lc_rs::{constant_time, digest};
+use aws_lc_rs::{constant_time, digest, hmac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::cookie;
 use super::secrets::{self, NoRandomness};
 
 mod callers;
@@ -85,6 +86,31 @@ fn id_of(secret: &[u8]) -> String {
     secrets::hex(context.finish().as_ref().get(..8).unwrap_or_default())
 }
 
+/// One key of cookies.
+struct CookieKey {
+    id: String,
+    role: Role,
+    key: hmac::Key,
+    of_this_process: bool,
+    /// Counted while it is the previous one.
+    accepted: Arc<Accepted>,
+}
+
+impl CookieKey {
+    /// Never the very key that something else is signed with.
+    fn new(secret: &[u8], role: Role) -> Self {
+        let whole = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let key = hmac::sign(&whole, b"agnes session cookie");
+        Self {
+            id: id_of(secret),
+            role,
+            key: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()),
+            of_this_process: false,
+            accepted: Arc::default(),
+        }
+    }
+}
+
 type Digest = [u8; 32];
 
 /// One of the scheduler's secrets.
@@ -105,8 +131,8 @@ struct Ring {
     /// `signing` was made for this process.
     of_this_process: bool,
     previous: Option<Key>,
-    /// Ids, the current one first. Nothing is signed with them yet.
-    session: Vec<(String, Role)>,
+    /// The first signs. There is always one: without `SESSION_SECRET` it was made for this process.
+    session: Vec<CookieKey>,
     /// The current one first.
     scheduler: Vec<Shared>,
     bootstrap: Option<Digest>,
@@ -160,6 +186,13 @@ impl Keys {
         {
             now.accepted = Arc::clone(&before.accepted);
         }
+        for now in &mut new.session {
+            let mut before = old.session.iter();
+            let same = |key: &&CookieKey| key.role == Role::Previous && key.id == now.id;
+            if let Some(before) = before.find(same) {
+                now.accepted = Arc::clone(&before.accepted);
+            }
+        }
         let accepted: Vec<_> = new.scheduler.iter().map(|s| Arc::clone(&s.id)).collect();
         self.ring.store(Arc::new(new));
         self.callers.keep(&accepted);
@@ -179,11 +212,14 @@ impl Keys {
             last_accepted_at: key.accepted.last(),
         };
         let previous = ring.previous.iter().map(|key| jwt(key, Role::Previous));
-        let session = ring.session.iter().map(|(id, role)| SessionKey {
-            id: id.clone(),
-            role: *role,
-            signs: false,
-            verifies: false,
+        let session = ring.session.iter().map(|key| SessionKey {
+            id: key.id.clone(),
+            role: key.role,
+            signs: key.role == Role::Current,
+            verifies: true,
+            of_this_process: key.of_this_process,
+            accepted: (key.role == Role::Previous).then(|| key.accepted.count()),
+            last_accepted_at: key.accepted.last(),
         });
         let roles = [Role::Current, Role::Previous];
         let scheduler = ring
@@ -243,6 +279,12 @@ impl Keys {
                 found
             }
         })
+    }
+
+    /// Whether the scheduler's secret of this id is still accepted.
+    pub(crate) fn has_scheduler_id(&self, id: &str) -> bool {
+        let ring = self.ring.load();
+        ring.scheduler.iter().any(|one| &*one.id == id)
     }
 
     /// One call with a secret that [`Keys::scheduler`] named.
@@ -331,6 +373,29 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// A browser's cookie for a session.
+    pub(crate) fn sign_cookie(&self, claims: cookie::Claims) -> String {
+        let ring = self.ring.load();
+        let signing = ring.session.first().map(|key| &key.key);
+        signing
+            .map(|key| cookie::sign(key, claims))
+            .unwrap_or_default()
+    }
+
+    /// What a cookie says, if one of our keys signed it.
+    pub(super) fn verify_cookie(&self, text: &str, now: i64) -> Option<cookie::Claims> {
+        let ring = self.ring.load();
+        ring.session.iter().find_map(|key| {
+            let claims = cookie::verify(&key.key, text)?;
+            if key.role == Role::Previous {
+                key.accepted.note(now);
+            }
+            Some(claims)
+        })
+    }
+}
+
 impl Ring {
     /// What is not the same in both.
     fn differs_from(&self, new: &Self) -> Vec<&'static str> {
@@ -338,10 +403,14 @@ impl Ring {
         let scheduler = |ring: &Self| -> Vec<Arc<str>> {
             ring.scheduler.iter().map(|s| Arc::clone(&s.id)).collect()
         };
+        let cookies = |ring: &Self| -> Vec<(String, Role)> {
+            let keys = ring.session.iter();
+            keys.map(|key| (key.id.clone(), key.role)).collect()
+        };
         let jwt = self.signing.id != new.signing.id || id(&self.previous) != id(&new.previous);
         [
             ("jwt", jwt),
-            ("session", self.session != new.session),
+            ("session", cookies(self) != cookies(new)),
             ("scheduler", scheduler(self) != scheduler(new)),
             ("bootstrap", self.bootstrap != new.bootstrap),
         ]
@@ -354,20 +423,9 @@ impl Ring {
 fn ring(secrets: &Secrets, of_this_process: &[u8]) -> Ring {
     let digest_of = |secret: &agnes_config::Secret| sha256(secret.expose().as_bytes());
     let scheduler = &secrets.scheduler;
-    let session = &secrets.session;
-    let session = [
-        (&session.current, Role::Current),
-        (&session.previous, Role::Previous),
-    ];
     Ring {
         of_this_process: secrets.jwt.current.is_none(),
-        session: session
-            .into_iter()
-            .filter_map(|(secret, role)| {
-                let secret = secret.as_ref()?;
-                Some((id_of(secret.expose().as_bytes()), role))
-            })
-            .collect(),
+        session: cookie_keys(&secrets.session, of_this_process),
         signing: match &secrets.jwt.current {
             Some(secret) => Key::new(secret.expose().as_bytes()),
             None => Key::new(of_this_process),
@@ -392,4 +450,20 @@ fn ring(secrets: &Secrets, of_this_process: &[u8]) -> Ring {
         bootstrap: secrets.bootstrap.as_ref().map(digest_of),
         verified: Verified::default(),
     }
+}
+
+fn cookie_keys(secrets: &agnes_config::Keys, of_this_process: &[u8]) -> Vec<CookieKey> {
+    let key =
+        |secret: &agnes_config::Secret, role| CookieKey::new(secret.expose().as_bytes(), role);
+    let current = match &secrets.current {
+        Some(secret) => key(secret, Role::Current),
+        None => CookieKey {
+            of_this_process: true,
+            ..CookieKey::new(of_this_process, Role::Current)
+        },
+    };
+    let previous = secrets.previous.iter();
+    std::iter::once(current)
+        .chain(previous.map(|secret| key(secret, Role::Previous)))
+        .collect()
 }

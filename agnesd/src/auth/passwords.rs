@@ -70,11 +70,7 @@ impl Passwords {
     /// # Errors
     /// [`Failed`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, Failed> {
-        let place = self.place().await?;
-        place
-            .run(move || hash(&password))
-            .await?
-            .ok_or(Failed::Broken)
+        self.place().await?.hash(password).await
     }
 
     /// Waits for one of the places. Whoever has one finds every attempt counted that was judged before.
@@ -110,6 +106,15 @@ impl Place<'_> {
         let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
         let right = self.run(move || verify(&password, &hash)).await?;
         Ok(right && somebody)
+    }
+
+    /// A PHC string of this password.
+    ///
+    /// # Errors
+    /// [`Failed::Broken`].
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Failed> {
+        let hash = self.run(move || hash(&password)).await?;
+        hash.ok_or(Failed::Broken)
     }
 
     async fn run<T: Send + 'static>(

@@ -1,72 +1,91 @@
-//! Attempts at one account's password, counted whether the account exists or not.
+//! What is done about one account, counted whether the account exists or not: attempts at its password, letters to it.
 //!
-//! Always true: ten failures in fifteen minutes are what an account takes, then it waits until the oldest is older than
+//! Always true: so many in fifteen minutes are what an account takes, then it waits until the oldest is older than
 //! that; a success forgets them. Addresses alone would not do: a flood has many. What is no e-mail address at all is no account
 //! and is not counted: it would be one entry for everybody; the limit of calls of each client bounds that.
 //!
 //! Does not: lock an account for good, or tell whether it exists.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-const FAILURES: usize = 10;
+/// Wrong passwords that an account takes.
+const PASSWORDS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Accounts that are remembered at once; beyond it the ones that are over go first, then anyone.
 const ACCOUNTS: usize = 50_000;
 
-/// Recent failures by account.
-#[derive(Debug, Default)]
+/// Recent times by account.
+#[derive(Debug)]
 pub(crate) struct Throttle {
-    failures: Mutex<HashMap<String, VecDeque<Instant>>>,
+    most: usize,
+    recent: Mutex<HashMap<String, VecDeque<Instant>>>,
 }
 
 impl Throttle {
+    /// For wrong passwords.
+    pub(crate) fn of_passwords() -> Self {
+        Self::of(PASSWORDS)
+    }
+
+    /// At most so many in fifteen minutes.
+    pub(crate) fn of(most: usize) -> Self {
+        Self {
+            most,
+            recent: Mutex::default(),
+        }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Instant>>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether another attempt may be made; `Err`: after this long.
     pub(crate) fn check(&self, account: &str, now: Instant) -> Result<(), Duration> {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(times) = failures.get_mut(account) else {
+        let mut recent = self.recent();
+        let Some(times) = recent.get_mut(account) else {
             return Ok(());
         };
-        forget(times, now);
+        forget_old(times, now);
         match times.front() {
-            Some(oldest) if times.len() >= FAILURES => {
+            Some(oldest) if times.len() >= self.most => {
                 Err(WINDOW.saturating_sub(now.saturating_duration_since(*oldest)))
             }
             _ => Ok(()),
         }
     }
 
-    /// Counts a failure.
-    pub(crate) fn failed(&self, account: &str, now: Instant) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= ACCOUNTS && !failures.contains_key(account) {
-            failures.retain(|_, times| {
-                forget(times, now);
+    /// Counts one more.
+    pub(crate) fn count(&self, account: &str, now: Instant) {
+        let mut recent = self.recent();
+        if recent.len() >= ACCOUNTS && !recent.contains_key(account) {
+            recent.retain(|_, times| {
+                forget_old(times, now);
                 !times.is_empty()
             });
-            if failures.len() >= ACCOUNTS
-                && let Some(any) = failures.keys().next().cloned()
+            if recent.len() >= ACCOUNTS
+                && let Some(any) = recent.keys().next().cloned()
             {
-                failures.remove(&any);
+                recent.remove(&any);
             }
         }
-        let times = failures.entry(account.to_owned()).or_default();
+        let times = recent.entry(account.to_owned()).or_default();
         times.push_back(now);
         // more than count are of no use
-        while times.len() > FAILURES {
+        while times.len() > self.most {
             times.pop_front();
         }
     }
 
-    /// Forgets an account's failures.
-    pub(crate) fn succeeded(&self, account: &str) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(account);
+    /// Forgets an account's recent.
+    pub(crate) fn forget(&self, account: &str) {
+        let mut recent = self.recent();
+        recent.remove(account);
     }
 }
 
-fn forget(times: &mut VecDeque<Instant>, now: Instant) {
+fn forget_old(times: &mut VecDeque<Instant>, now: Instant) {
     while times
         .front()
         .is_some_and(|time| now.saturating_duration_since(*time) >= WINDOW)
@@ -81,11 +100,11 @@ mod tests {
 
     #[test]
     fn ten_failures_close_an_account_until_the_oldest_is_old_and_a_success_opens_it() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::of_passwords();
         let start = Instant::now();
         for n in 0..10 {
             assert_eq!(throttle.check("a", start), Ok(()), "{n}");
-            throttle.failed("a", start + Duration::from_secs(n));
+            throttle.count("a", start + Duration::from_secs(n));
         }
         let now = start + Duration::from_secs(60);
         assert_eq!(
@@ -94,9 +113,9 @@ mod tests {
         );
         assert_eq!(throttle.check("b", now), Ok(()));
         assert_eq!(throttle.check("a", start + WINDOW), Ok(()));
-        throttle.failed("a", start + WINDOW);
+        throttle.count("a", start + WINDOW);
         assert!(throttle.check("a", start + WINDOW).is_err());
-        throttle.succeeded("a");
+        throttle.forget("a");
         assert_eq!(throttle.check("a", start + WINDOW), Ok(()));
     }
 }

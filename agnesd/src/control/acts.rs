@@ -81,6 +81,7 @@ pub(super) async fn drain(
     Operator(origin): Operator,
 ) -> Answer<Json<Value>> {
     app.jobs.pause();
+    app.events.upgrade("draining");
     app.store
         .record(origin, Event::done("server.drained", "jobs"))
         .await?;
@@ -95,6 +96,7 @@ pub(super) async fn resume(
     Operator(origin): Operator,
 ) -> Answer<Json<Value>> {
     app.jobs.resume();
+    app.events.upgrade("resumed");
     app.store
         .record(origin, Event::done("server.resumed", "jobs"))
         .await?;
@@ -159,6 +161,7 @@ pub(super) async fn snapshot(
             .with("sha256", snapshot.sha256.clone())
             .with("pause_ms", snapshot.pause_ms);
         app.store.record(origin, event).await?;
+        app.events.upgrade("snapshot");
         Ok(Json(Made { name, snapshot }))
     });
     made.await
@@ -195,6 +198,7 @@ pub(super) async fn hold(
     let event = Event::done("writes.held", format!("hold:{}", wanted.id));
     let hold = app.store.hold(wanted).await.map_err(by_another)?;
     app.metrics.writes_held(true);
+    app.events.upgrade("writes-held");
     app.store.record(origin, event).await?;
     Ok(Json(hold))
 }
@@ -219,6 +223,9 @@ pub(super) async fn release(
     };
     let released = app.store.release(releasing.id).await.map_err(by_another)?;
     app.metrics.writes_held(false);
+    if released.is_some() {
+        app.events.upgrade("writes-released");
+    }
     if let Some(hold) = &released {
         let event = Event::done("writes.released", format!("hold:{}", hold.id));
         app.store.record(origin, event).await?;

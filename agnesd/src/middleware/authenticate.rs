@@ -1,22 +1,24 @@
 //! Judges the credential of every request, once, before anything else asks who calls.
 //!
-//! Always true: a refused credential is counted for the audit log, whatever the route then says; a use of a personal token
+//! Always true: what a browser's cookie alone would change is refused unless a page of ours asked for it; a refused credential is counted for the audit log, whatever the route then says; a use of a personal token
 //! is noted, and one that ends within a week is told so in a header.
 //!
 //! Does not: refuse (`limit` and the gate of the route do).
 
 use agnes_store::clock;
 use axum::extract::Request;
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
 
 use super::limit;
 use crate::app::App;
-use crate::auth::{Caller, Credential, Inside};
+use crate::auth::{Caller, Credential, Inside, cookie};
 use crate::client_address::ClientAddress;
+use crate::error::Problem;
 use crate::request::Asker;
 
 /// When the personal token ends, once that is near.
@@ -43,6 +45,16 @@ pub(crate) async fn authenticate(
         Some(Inside(principal)) => Caller::Known(principal),
         None => Caller::of(request.headers(), &app.store, &app.keys),
     };
+    if by_cookie(&caller, &request)
+        && !cookie::is_safe(request.method())
+        && !cookie::is_of_our_own_page(
+            request.headers(),
+            request.uri(),
+            &app.settings.server.public_url,
+        )
+    {
+        return Problem::cross_site().into_response();
+    }
     let (mut parts, body) = request.into_parts();
     let mut ends = None;
     match &caller {
@@ -83,4 +95,11 @@ pub(crate) async fn authenticate(
         );
     }
     response
+}
+
+/// Whether a session was recognised by its cookie alone: nothing that another page can make a browser send is enough otherwise.
+fn by_cookie(caller: &Caller, request: &Request) -> bool {
+    let credential = caller.principal().map(|principal| &principal.credential);
+    matches!(credential, Some(Credential::Session(..)))
+        && !request.headers().contains_key(AUTHORIZATION)
 }

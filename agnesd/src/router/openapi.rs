@@ -16,8 +16,8 @@ use crate::auth::access::Access;
 use crate::error::Problem;
 use crate::middleware;
 use crate::routes::{
-    account, audit, bootstrap, config, detailed, docs, groups, health, jobs, mappings, roles,
-    sessions, tokens, users, version,
+    account, assets, audit, bootstrap, config, detailed, docs, events, groups, health, home, jobs,
+    links, login, mappings, roles, sessions, tokens, users, version,
 };
 
 #[derive(OpenApi)]
@@ -39,7 +39,23 @@ use crate::routes::{
         bootstrap::bootstrap,
         sessions::sign_in,
         sessions::refresh,
-        sessions::use_link,
+        links::ask_to_sign_in,
+        links::sign_in,
+        links::ask_for_reset,
+        links::reset,
+        home::page,
+        home::make_token,
+        home::revoke_token,
+        login::page,
+        login::sign_in,
+        login::mail,
+        login::link_page,
+        login::use_link,
+        login::password_page,
+        login::set_password,
+        login::sign_out,
+        assets::style,
+        assets::script,
         sessions::sign_out,
         sessions::sign_out_everywhere,
         account::change_password,
@@ -76,6 +92,7 @@ use crate::routes::{
         mappings::remove,
         mappings::disable,
         mappings::enable,
+        events::watch,
         audit::page,
         jobs::list,
         jobs::run,
@@ -161,15 +178,21 @@ fn describe(operation: &mut Operation, entry: &Entry) {
             "bearer",
             [],
         )]);
-        problems.push(("401", "no valid credential"));
+        if entry.access != Access::Browser {
+            problems.push(("401", "no valid credential"));
+        }
         problems.push(("403", "not for this caller"));
     }
-    if operation.request_body.is_some() {
+    if let Some(RefOr::T(body)) = &operation.request_body {
+        let is_json = body.content.contains_key("application/json");
         problems.extend([
-            ("400", "the body is not JSON"),
+            ("400", "the body does not parse"),
             ("408", "the body did not arrive in time"),
             ("413", "the body is larger than this server takes"),
-            ("415", "the body is not application/json"),
+            match is_json {
+                true => ("415", "the body is not application/json"),
+                false => ("415", "the body is not application/x-www-form-urlencoded"),
+            },
             ("422", "the body lacks a field or has one that does not fit"),
         ]);
     }
@@ -219,6 +242,13 @@ fn in_words(status: &str) -> &'static str {
 fn tag(path: &str) -> &'static str {
     match path {
         _ if path.starts_with("/auth/") => "signing in",
+        "/" => "with a browser",
+        _ if ["/login", "/logout", "/tokens", "/assets/"]
+            .iter()
+            .any(|start| path.starts_with(start)) =>
+        {
+            "with a browser"
+        }
         "/api/users" | "/api/groups" | "/api/roles" | "/api/group-mappings" => "people",
         _ if [
             "/api/users/",
@@ -231,7 +261,7 @@ fn tag(path: &str) -> &'static str {
         {
             "people"
         }
-        "/api/audit" | "/api/jobs" => "operating",
+        "/api/audit" | "/api/events" | "/api/jobs" => "operating",
         _ if path.starts_with("/api/admin/") || path.starts_with("/api/jobs/") => "operating",
         _ => "about the server",
     }

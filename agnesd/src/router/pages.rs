@@ -14,8 +14,9 @@ use agnes_store::users::{Kind, User};
 use agnes_store::{Id, clock};
 use utoipa::openapi::OpenApi as Document;
 
-use super::{AUDITOR, JOB_OPERATOR, Table};
-use crate::auth::access::Denied;
+use super::Table;
+use crate::auth::access::{Access, Denied};
+use crate::auth::roles::{AUDITOR, JOB_OPERATOR};
 use crate::auth::{Caller, Credential, Principal};
 
 /// `/api/docs`.
@@ -192,7 +193,7 @@ fn token(scope: &str) -> Token {
 pub(crate) fn access_markdown(table: &Table) -> String {
     let callers = callers();
     let mut page = String::from(
-        "<!-- Generated from agnesd/src/router.rs by `cargo xtask docs`; edits here are lost. -->\n# Who may call what\n\n`yes`; `401`: a credential is missing; `403`: this one is not enough. A member, auditor, job operator or admin here has a\nsession. A personal token's scope includes the smaller ones; one without scopes may do all that its owner may, but what\nneeds a session. `GET` answers `HEAD` too.\n\n|",
+        "<!-- Generated from agnesd/src/router.rs by `cargo xtask docs`; edits here are lost. -->\n# Who may call what\n\n`yes`; `401`: a credential is missing; `303`: the same, and a browser is sent to the sign-in page; `403`: this one is not enough. A member, auditor, job operator or admin here has a\nsession. A personal token's scope includes the smaller ones; one without scopes may do all that its owner may, but what\nneeds a session. `GET` answers `HEAD` too.\n\n|",
     );
     page.push_str(" route |");
     for (name, _, _) in &callers {
@@ -206,6 +207,7 @@ pub(crate) fn access_markdown(table: &Table) -> String {
         for (_, caller, has) in &callers {
             let cell = match entry.access.check(caller, |role| *has == Some(role)) {
                 Ok(()) => "yes",
+                Err(Denied::Unauthenticated) if entry.access == Access::Browser => "303",
                 Err(Denied::Unauthenticated) => "401",
                 Err(_) => "403",
             };

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::app::App;
@@ -20,6 +20,9 @@ use crate::auth::Caller;
 use crate::auth::access::{Access, Denied};
 use crate::error::Problem;
 use crate::request::Asker;
+
+/// Where a browser is sent that is not signed in.
+pub(super) const SIGN_IN_PAGE: &str = "/login";
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -141,8 +144,14 @@ where
         match admit(self.access, &request, &app) {
             Ok(()) => self.handler.call(request, app),
             Err(problem) => {
+                let to_sign_in = self.access == Access::Browser
+                    && problem.status() == axum::http::StatusCode::UNAUTHORIZED;
                 note_denied(request, &app);
-                Box::pin(std::future::ready(problem.into_response()))
+                let response = match to_sign_in {
+                    true => Redirect::to(SIGN_IN_PAGE).into_response(),
+                    false => problem.into_response(),
+                };
+                Box::pin(std::future::ready(response))
             }
         }
     }

@@ -99,7 +99,7 @@ pub(crate) async fn change_password(
         .verify(change.current_password, user.password_hash.clone())
         .await?;
     if !right {
-        app.throttle.failed(&user.email, now);
+        app.throttle.count(&user.email, now);
         app.store
             .refused(&asker.origin, "password", &format!("user:{}", user.email));
         return Err(Problem::wrong_credentials());

@@ -18,6 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use crate::app::{App, COMMIT, Seen, VERSION};
+use crate::mail::Last;
 
 /// A disk with less is degraded: this share of it, and at least this many bytes.
 const FREE_SHARE: u64 = 20;
@@ -28,7 +29,7 @@ const LEAF_DAYS: i64 = 14;
 /// How one part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Health {
+pub(super) enum Health {
     /// Not in use.
     Off,
     /// As it should be.
@@ -43,84 +44,104 @@ enum Health {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Detailed {
     /// The worst of its services.
-    status: Health,
+    pub(super) status: Health,
     /// This build's version.
     #[schema(value_type = String)]
-    version: &'static str,
+    pub(super) version: &'static str,
     /// What was released.
     #[schema(inline)]
-    release: Release,
+    pub(super) release: Release,
     /// The schema's version.
-    schema: u32,
+    pub(super) schema: u32,
     /// Seconds since it was started.
-    uptime_secs: u64,
+    pub(super) uptime_secs: u64,
     /// Its parts.
     #[schema(inline)]
-    services: Services,
+    pub(super) services: Services,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Release {
+pub(super) struct Release {
     /// The commit, if the build knew it.
     #[schema(value_type = Option<String>)]
-    commit: Option<&'static str>,
+    pub(super) commit: Option<&'static str>,
     /// The image's digest, where one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<String>,
+    pub(super) digest: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Services {
+pub(super) struct Services {
     #[schema(inline)]
-    store: Store,
+    pub(super) store: Store,
     #[schema(inline)]
-    scheduler: Scheduler,
+    pub(super) scheduler: Scheduler,
     #[schema(inline)]
-    disk: Disk,
+    pub(super) disk: Disk,
     #[schema(inline)]
-    tls: Tls,
+    pub(super) tls: Tls,
+    #[schema(inline)]
+    pub(super) mail: Mail,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Store {
-    status: Health,
+pub(super) struct Store {
+    pub(super) status: Health,
     /// `open` or `held`.
     #[schema(value_type = String)]
-    writes: &'static str,
+    pub(super) writes: &'static str,
     /// Null: the disk does not answer.
-    file_bytes: Option<u64>,
-    wal_bytes: Option<u64>,
+    pub(super) file_bytes: Option<u64>,
+    pub(super) wal_bytes: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Scheduler {
+pub(super) struct Scheduler {
     /// Off: no secret is set, so nobody can call as the scheduler; jobs run all the same.
-    status: Health,
-    jobs_running: usize,
+    pub(super) status: Health,
+    pub(super) jobs_running: usize,
     /// Jobs whose last run did not succeed.
-    failing: Vec<String>,
+    pub(super) failing: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Disk {
+pub(super) struct Disk {
     /// Unavailable: it does not answer, or little is free and the store cannot write.
-    status: Health,
+    pub(super) status: Health,
     /// Null: it does not answer.
-    free_bytes: Option<u64>,
-    total_bytes: Option<u64>,
-    free_inodes: Option<u64>,
+    pub(super) free_bytes: Option<u64>,
+    pub(super) total_bytes: Option<u64>,
+    pub(super) free_inodes: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Tls {
+pub(super) struct Tls {
     /// Off: this server terminates no TLS.
-    status: Health,
+    pub(super) status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<String>,
+    pub(super) sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    not_after: Option<String>,
+    pub(super) not_after: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    days_left: Option<i64>,
+    pub(super) days_left: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Mail {
+    /// Off: no mail server is set. Degraded: it did not take the last letter.
+    pub(super) status: Health,
+}
+
+impl Health {
+    /// As it is written.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// How the server is, part by part.
@@ -128,30 +149,39 @@ struct Tls {
     (status = 200, body = Detailed), (status = 503, body = Detailed, description = "it cannot write"),
 ))]
 pub(crate) async fn detailed(State(app): State<Arc<App>>) -> Response {
+    let detailed = look(&app).await;
+    let code = if detailed.status == Health::Unavailable {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    // about now: no cache may repeat it
+    (code, [(CACHE_CONTROL, "no-store")], Json(detailed)).into_response()
+}
+
+/// How it is now.
+pub(super) async fn look(app: &App) -> Detailed {
     let (seen, can_write) = (app.look().await, app.can_write().await);
     let services = Services {
-        store: store(&app, seen.as_ref(), can_write),
-        scheduler: scheduler(&app),
+        store: store(app, seen.as_ref(), can_write),
+        scheduler: scheduler(app),
         disk: disk(seen.as_ref(), can_write),
-        tls: tls(&app),
+        tls: tls(app),
+        mail: mail(app),
     };
     let parts = [
         services.store.status,
         services.scheduler.status,
         services.disk.status,
         services.tls.status,
+        services.mail.status,
     ];
     let status = parts
         .into_iter()
         .max()
         .unwrap_or(Health::Ok)
         .max(Health::Ok);
-    let code = if status == Health::Unavailable {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    };
-    let detailed = Detailed {
+    Detailed {
         status,
         version: VERSION,
         release: Release {
@@ -161,9 +191,7 @@ pub(crate) async fn detailed(State(app): State<Arc<App>>) -> Response {
         schema: app.store.schema(),
         uptime_secs: app.started.elapsed().as_secs(),
         services,
-    };
-    // about now: no cache may repeat it
-    (code, [(CACHE_CONTROL, "no-store")], Json(detailed)).into_response()
+    }
 }
 
 fn store(app: &App, seen: Option<&Seen>, can_write: bool) -> Store {
@@ -246,4 +274,13 @@ fn tls(app: &App) -> Tls {
         not_after: Some(leaf.not_after),
         days_left,
     }
+}
+
+fn mail(app: &App) -> Mail {
+    let status = match (app.mail.is_on(), app.mail.last()) {
+        (false, _) => Health::Off,
+        (true, Last::Failed) => Health::Degraded,
+        (true, Last::Nothing | Last::Sent) => Health::Ok,
+    };
+    Mail { status }
 }

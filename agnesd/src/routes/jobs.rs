@@ -24,34 +24,34 @@ use crate::request::Asker;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Job)]
 pub(crate) struct Shown {
-    name: String,
-    schedule: String,
-    built_in: bool,
+    pub(super) name: String,
+    pub(super) schedule: String,
+    pub(super) built_in: bool,
     /// The path on this server that is called.
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    running: bool,
+    pub(super) target: Option<String>,
+    pub(super) running: bool,
     #[serde(
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(value_type = Option<String>, format = DateTime)]
-    running_since: Option<OffsetDateTime>,
+    pub(super) running_since: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    next_run_at: Option<OffsetDateTime>,
+    pub(super) next_run_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_started_at: Option<OffsetDateTime>,
+    pub(super) last_started_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_finished_at: Option<OffsetDateTime>,
+    pub(super) last_finished_at: Option<OffsetDateTime>,
     /// Of the last run that ended, as every `last_…`: `success`, `degraded` (done, but for what `last_error` says), `failure`,
     /// `timeout`, `interrupted`. Null: none has ended, or the server ended during it and writes have been held since.
-    last_outcome: Option<String>,
-    last_error: Option<String>,
-    last_took_ms: Option<i64>,
-    consecutive_failures: i64,
+    pub(super) last_outcome: Option<String>,
+    pub(super) last_error: Option<String>,
+    pub(super) last_took_ms: Option<i64>,
+    pub(super) consecutive_failures: i64,
 }
 
 /// A run that began.
@@ -66,6 +66,11 @@ pub(crate) struct Started {
 /// All jobs.
 #[utoipa::path(get, path = "/api/jobs", responses((status = 200, body = List<Shown>)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<List<Shown>> {
+    Json(List::whole(all(&app)))
+}
+
+/// Each job as it is now.
+pub(super) fn all(app: &App) -> Vec<Shown> {
     // a slot is there from before a start is written until after its end is: both are looked at in one moment
     let (slots, directory) = {
         let slots = app.jobs.slots();
@@ -101,7 +106,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<List<Shown>> {
             consecutive_failures: last.consecutive_failures,
         }
     });
-    Json(List::whole(shown.collect()))
+    shown.collect()
 }
 
 /// Runs one now.

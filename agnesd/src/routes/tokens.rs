@@ -37,12 +37,12 @@ const USUAL_DAYS: i64 = 90;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// For its owner to know it by.
-    name: String,
+    pub(super) name: String,
     /// `read`, `write`, `admin`, each including those before it; empty: all that the owner may do.
     #[serde(default)]
-    scopes: Vec<String>,
+    pub(super) scopes: Vec<String>,
     /// 1 to 366; 90 unless given.
-    expires_in_days: Option<i64>,
+    pub(super) expires_in_days: Option<i64>,
 }
 
 /// A token as its owner sees it.
@@ -105,6 +105,17 @@ pub(crate) async fn create(
     asker: Asker,
     Body(wanted): Body<Wanted>,
 ) -> Answer<Response> {
+    let (token, secret) = make(&app, asker, wanted).await?;
+    let shown = Shown::of(&app, &token, Some(secret));
+    let headers = [(CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, headers, Json(shown)).into_response())
+}
+
+/// Makes a token for the caller; the text is its secret.
+///
+/// # Errors
+/// 422 for a life or a scope that is none; what a write can answer.
+pub(super) async fn make(app: &App, asker: Asker, wanted: Wanted) -> Answer<(Arc<Token>, String)> {
     let days = wanted.expires_in_days.unwrap_or(USUAL_DAYS);
     if !(1..=LONGEST_DAYS).contains(&days) {
         return Err(Problem::unprocessable("expires_in_days is 1 to 366"));
@@ -128,9 +139,7 @@ pub(crate) async fn create(
     let user = asker.principal()?.user.id;
     let token = app.store.create_token(asker.origin, user, new).await?;
     app.metrics.token_issued("personal");
-    let shown = Shown::of(&app, &token, Some(secret));
-    let headers = [(CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, headers, Json(shown)).into_response())
+    Ok((token, secret))
 }
 
 /// The caller's tokens, without the tokens themselves.

@@ -92,7 +92,7 @@ impl Shown {
             kind: user.kind,
             admin: directory.is_admin(user.id),
             disabled: user.disabled,
-            can_sign_in: user.can_sign_in(),
+            can_sign_in: directory.can_sign_in(user),
             groups,
             roles: directory.roles_of(user.id),
             created_at: user.created_at,

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agnes_config::Settings;
-use agnes_store::audit::{Event, Origin, Outcome};
+use agnes_store::audit::{Event, Origin, Outcome, Row};
 use agnes_store::{Observer, OpenError, Options, Store};
 
 use super::Failed;
 use crate::app::{App, Deployment, VERSION};
+use crate::auth::roles::ROLES;
+use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::router::ROLES;
 use crate::tls::Served;
 
 /// How often buffers are looked at. Shorter than the minute that refusals are counted in.
@@ -52,8 +53,10 @@ pub(super) async fn open(
         .await
         .map_err(|crash| Failed::new(format!("set up: {crash}")))?
         .map_err(|why| Failed::new(format!("{why}; nothing was started")))?;
-    app.store
-        .observe(Arc::new(Counting(Arc::clone(&app.metrics))));
+    app.store.observe(Arc::new(Counting {
+        metrics: Arc::clone(&app.metrics),
+        events: Arc::clone(&app.events),
+    }));
     seed(&app)
         .await
         .map_err(|why| Failed::new(format!("seed the store: {why}")))?;
@@ -131,21 +134,25 @@ async fn record(app: &App, event: Event) -> Result<(), String> {
     recorded.map_err(|why| why.to_string())
 }
 
-/// The store's work as metrics.
+/// The store's work as metrics and events.
 #[derive(Debug)]
-struct Counting(Arc<Metrics>);
+struct Counting {
+    metrics: Arc<Metrics>,
+    events: Arc<Events>,
+}
 
 impl Observer for Counting {
-    fn audit_row(&self, action: &str, outcome: &str) {
-        self.0.audit_event(action, outcome);
+    fn audit_row(&self, row: &Row) {
+        self.metrics.audit_event(&row.action, &row.outcome);
+        self.events.audit(row);
     }
 
     fn held_write_refused(&self) {
-        self.0.held_write_refused();
+        self.metrics.held_write_refused();
     }
 
     fn engine_took(&self, kind: &'static str, took: Duration) {
-        self.0.db_query(kind, took);
+        self.metrics.db_query(kind, took);
     }
 }
 

@@ -28,7 +28,7 @@ fn s04_a_crash_loop_keeps_one_clean_copy() {
         .migrate(&with(&["CREATE TABLE quick (a INTEGER)"]))
         .unwrap();
     let migrated = done.migrated.unwrap();
-    assert_eq!((migrated.from, migrated.to), (3, 4));
+    assert_eq!((migrated.from, migrated.to), (4, 5));
     let (copy, _) = first.unwrap();
     assert_eq!(migrated.copy.as_ref(), Some(&copy));
     let verified = place.db(&["verify", copy.to_str().unwrap()]);
@@ -71,7 +71,7 @@ fn a_failing_migration_is_rolled_back_and_names_the_copy() {
         ]))
         .unwrap_err();
     let OpenError::Migration {
-        version: 4,
+        version: 5,
         copy: Some(copy),
         ..
     } = &refused

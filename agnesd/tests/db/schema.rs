@@ -14,7 +14,7 @@ fn s10_a_newer_schema_is_refused_with_both_versions() {
     let refused = place.db(&["migrate"]);
     assert_eq!(refused.exit, Some(78), "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("version 4") && refused.stderr.contains("up to 3"),
+        refused.stderr.contains("version 5") && refused.stderr.contains("up to 4"),
         "{}",
         refused.stderr
     );
@@ -25,18 +25,16 @@ fn s10_a_newer_schema_is_refused_with_both_versions() {
 #[test]
 fn s10_real_columns_are_compared() {
     let place = Place::new();
-    let other = Migrations::up_to(2).and(Migration {
-        version: 3,
+    let other = Migrations::up_to(3).and(Migration {
+        version: 4,
         name: "other",
-        sql: "CREATE TABLE jobs (name VARCHAR PRIMARY KEY);",
+        sql: "CREATE TABLE links (id VARCHAR PRIMARY KEY);",
     });
     place.migrate(&other).unwrap();
     let refused = place.db(&["migrate"]);
     assert_eq!(refused.exit, Some(78), "{}", refused.stderr);
     assert!(
-        refused
-            .stderr
-            .contains("missing main.jobs consecutive_failures"),
+        refused.stderr.contains("missing main.identities issuer"),
         "{}",
         refused.stderr
     );
@@ -46,7 +44,7 @@ fn s10_real_columns_are_compared() {
         checked.details()["findings"][0]
             .as_str()
             .unwrap()
-            .contains("main.jobs")
+            .contains("main.identities")
     );
 }
 
@@ -57,7 +55,7 @@ fn an_older_file_is_migrated_once() {
     let first = place.db(&["migrate"]);
     assert_eq!(first.exit, Some(0), "{}", first.stderr);
     let details = first.details();
-    assert_eq!((&details["from"], &details["to"]), (&1.into(), &3.into()));
+    assert_eq!((&details["from"], &details["to"]), (&1.into(), &4.into()));
     assert!(details["copy"].as_str().is_some());
     let again = place.db(&["migrate"]);
     assert!(

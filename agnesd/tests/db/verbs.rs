@@ -20,7 +20,7 @@ fn s08_an_export_is_what_was_exported() {
     assert_eq!(exported.exit, Some(0), "{}", exported.stderr);
     let manifest = exported.details();
     assert_eq!(manifest["tables"], source["tables"]);
-    assert_eq!(manifest["schema"], 3);
+    assert_eq!(manifest["schema"], 4);
     assert_eq!(manifest["bytes"], fs::metadata(&out).unwrap().len());
     assert_eq!(manifest["sha256"].as_str().unwrap().len(), 64);
 

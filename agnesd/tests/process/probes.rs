@@ -36,7 +36,7 @@ fn unknown_addresses_and_methods_are_problem_documents_that_repeat_nothing() {
     let server = place.start();
 
     for path in [
-        "/",
+        "/nothing",
         "/api",
         "/api/health/",
         "/api/healthz",

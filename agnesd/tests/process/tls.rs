@@ -100,7 +100,8 @@ async fn no_log_level_lets_a_credential_into_the_log() {
             .as_u16(),
         200
     );
-    let plain = "GET /?token=s3cret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n\r\n";
+    let plain =
+        "GET /nothing?token=s3cret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n\r\n";
     assert_eq!(ask(&mut server.connect(), plain).unwrap().status, 404);
     drop(client);
     assert_eq!(server.stop(), 0);

@@ -1,6 +1,7 @@
 //! W07: every panel of Grafana's dashboards says what it shows, and shows it.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -207,6 +208,21 @@ impl Traffic {
         answer.unwrap().status().as_u16()
     }
 
+    /// A WebSocket that is opened and left.
+    fn watches(&self) {
+        let (_, address) = self.base.split_once("://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let session = &self.session;
+        write!(
+            stream,
+            "GET /api/events HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {session}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+    }
+
     /// What a few seconds of a bad day look like.
     fn goes_on(&self, watched: &Watched) {
         assert_eq!(self.get("/api/me", Some(&self.session)), 200);
@@ -219,6 +235,10 @@ impl Traffic {
             .well
             .post("/v1/writes/release", &json!({"id": "a-test"}));
         assert_eq!(status, 503, "{said}");
+        // no mail server is set
+        let asked = json!({"email": "admin@example.com"});
+        assert_eq!(self.post("/auth/magic/request", &asked).0, 202);
+        self.watches();
         let refused = (0..200).any(|_| self.get("/api/me", None) == 429);
         assert!(refused, "nobody came too often");
     }

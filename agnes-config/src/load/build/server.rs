@@ -9,19 +9,23 @@ use std::time::Duration;
 
 use super::Builder;
 use crate::env_keys as keys;
-use crate::settings::{Audit, Limits, MetricsListen, Server, Store};
+use crate::settings::{Audit, Domain, Limits, MetricsListen, Server, Store};
 use crate::values::{self, network};
 
 impl Builder {
-    pub(super) fn server(&mut self) -> Server {
+    pub(super) fn server(&mut self, domain: &Domain) -> Server {
         let listen = self.take(&keys::LISTEN, values::listen);
+        let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)));
+        let tls_listen = self.take(&keys::TLS_LISTEN, values::listen);
+        let public_url = self.public_url(domain, listen, tls_listen);
         let drain = self.take(&keys::DRAIN, values::duration);
         let trusted_proxies = self.take(&keys::TRUSTED_PROXIES, network::nets);
         let private = self.take(&keys::ALLOWED_PRIVATE_NETS, network::nets);
         let origins = self.take(&keys::ALLOWED_ORIGINS, network::origins);
         Server {
-            listen: listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))),
-            tls_listen: self.take(&keys::TLS_LISTEN, values::listen),
+            listen,
+            tls_listen,
+            public_url,
             drain: drain.unwrap_or(Duration::from_secs(25)),
             metrics: self.metrics(),
             max_body: self.take(&keys::MAX_BODY, values::size).unwrap_or(1 << 20),
@@ -31,6 +35,29 @@ impl Builder {
             image_digest: self.take(&keys::IMAGE_DIGEST, network::digest),
             seed_admin_email: self.take(&keys::SEED_ADMIN_EMAIL, network::email),
         }
+    }
+
+    /// Never a client's word: a link in mail goes to where somebody was sent.
+    fn public_url(
+        &mut self,
+        domain: &Domain,
+        listen: SocketAddr,
+        tls_listen: Option<SocketAddr>,
+    ) -> String {
+        if let Some(origin) = self.take(&keys::PUBLIC_URL, network::origin) {
+            return origin;
+        }
+        let origin = match tls_listen {
+            _ if self.is_set(&keys::DOMAIN) && !domain.as_str().starts_with('*') => {
+                format!("https://{}", domain.as_str())
+            }
+            Some(address) => format!("https://localhost:{}", address.port()),
+            None => format!("http://localhost:{}", listen.port()),
+        };
+        if !self.is_set(&keys::PUBLIC_URL) {
+            self.show(&keys::PUBLIC_URL, origin.clone());
+        }
+        origin
     }
 
     fn metrics(&mut self) -> MetricsListen {

@@ -55,9 +55,16 @@ pub(super) struct JwtKey {
 pub(super) struct SessionKey {
     pub(super) id: String,
     pub(super) role: Role,
-    /// There are no cookies yet, so it signs none and verifies none.
     pub(super) signs: bool,
     pub(super) verifies: bool,
+    /// Made for this process alone: nothing is set.
+    pub(super) of_this_process: bool,
+    /// Only for the previous one, since it became that: how often a cookie of it was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) accepted: Option<u64>,
+    /// And when last.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) last_accepted_at: Option<OffsetDateTime>,
 }
 
 /// `SCHEDULER_API_TOKEN` and the one before it.

@@ -20,7 +20,7 @@ async fn health_in_detail_is_for_whoever_is_signed_in_and_has_every_part() {
     for caller in [admin, anyone.bearing(SCHEDULER)] {
         let reply = caller.get("/api/health/detailed").await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        assert_eq!(reply.body["schema"], 3);
+        assert_eq!(reply.body["schema"], 4);
         assert_eq!(reply.body["version"], env!("CARGO_PKG_VERSION"));
         assert!(reply.body["uptime_secs"].is_u64() && reply.body["release"].is_object());
         for part in ["store", "scheduler", "disk", "tls"] {

@@ -51,7 +51,11 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn of(server: &Server) -> Self {
         Self {
-            client: Client::builder().no_proxy().build().unwrap(),
+            client: Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
             base: format!("http://{}", server.http),
             bearer: None,
             headers: Vec::new(),

@@ -72,7 +72,7 @@ async fn the_socket_is_for_its_owner_alone_and_goes_with_the_server() {
     assert_eq!(state["ready"], true);
     assert_eq!(state["pid"], server.pid());
     assert_eq!(state["keys"]["scheduler"], true);
-    assert_eq!(state["schema"], 3);
+    assert_eq!(state["schema"], 4);
     if nix::unistd::geteuid().is_root() {
         // as somebody else: the directory is shut; and with the doors opened the kernel still says who it is
         for path in [
@@ -266,7 +266,7 @@ async fn a_snapshot_is_a_proven_copy_made_while_writes_go_on() {
         .await;
     assert_eq!(status, 200, "{made}");
     assert_eq!(made["tables"]["groups"]["rows"], 21);
-    assert_eq!(made["schema"], 3);
+    assert_eq!(made["schema"], 4);
     assert!(made["pause_ms"].is_u64() && made["sha256"].as_str().unwrap().len() == 64);
     let path = made["path"].as_str().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_agnesd"))

@@ -1,0 +1,212 @@
+//! The cookie of a browser's session: its text, and where it may come from.
+//!
+//! Always true: a cookie names a session and an epoch and is signed with `SESSION_SECRET`; whether the session is there is asked
+//! of the directory at every request. Of what a request does by cookie alone the browser has to say that one of our own pages
+//! asked for it, for a browser adds cookies to everybody's requests.
+//!
+//! Does not: set cookies (`sign_in` does).
+
+use agnes_store::Id;
+use aws_lc_rs::hmac;
+use axum::http::header::{COOKIE, HOST, HeaderMap, ORIGIN};
+use axum::http::{Method, Uri};
+
+use super::secrets;
+
+/// On plain HTTP.
+pub(crate) const NAME: &str = "agnes_session";
+/// Everywhere else: a browser takes it from this very host alone, and over TLS.
+pub(crate) const HOST_NAME: &str = "__Host-agnes_session";
+
+/// What a cookie says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// The session.
+    pub(crate) sid: Id,
+    /// The user's epoch when it was issued.
+    pub(crate) epoch: i64,
+}
+
+/// The cookie's text under this key.
+pub(super) fn sign(key: &hmac::Key, claims: Claims) -> String {
+    let said = format!("{}.{}", claims.sid, claims.epoch);
+    let mark = hmac::sign(key, said.as_bytes());
+    format!("{said}.{}", secrets::hex(mark.as_ref()))
+}
+
+/// What a cookie says, if this key signed it.
+pub(super) fn verify(key: &hmac::Key, text: &str) -> Option<Claims> {
+    let (said, mark) = text.rsplit_once('.')?;
+    let mark = unhex(mark)?;
+    hmac::verify(key, said.as_bytes(), &mark).ok()?;
+    let (sid, epoch) = said.split_once('.')?;
+    Some(Claims {
+        sid: sid.parse().ok()?,
+        epoch: epoch.parse().ok()?,
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    // a digest's length, so that what is longer costs nothing
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let digits = (0..text.len()).step_by(2);
+    let bytes = digits.map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok());
+    bytes.collect()
+}
+
+/// The text of our cookie among those that a browser sent; the one that only this host can have set comes first.
+pub(super) fn among(headers: &HeaderMap) -> Option<&str> {
+    let find = |name: &str| {
+        let lines = headers.get_all(COOKIE).iter();
+        let texts = lines.filter_map(|line| line.to_str().ok());
+        let mut pairs = texts.flat_map(|text| text.split(';'));
+        pairs.find_map(|pair| {
+            let (found, value) = pair.trim().split_once('=')?;
+            (found == name).then_some(value)
+        })
+    };
+    find(HOST_NAME)
+        .or_else(|| find(NAME))
+        .filter(|value| !value.is_empty())
+}
+
+/// Whether one of our own pages asked for this, as the browser says: a browser of today by `Sec-Fetch-Site`, an older one by
+/// `Origin`. One that says neither is not believed.
+pub(crate) fn is_of_our_own_page(headers: &HeaderMap, uri: &Uri, public_url: &str) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    headers.contains_key(ORIGIN) && !is_foreign(headers, uri, public_url)
+}
+
+/// Whether the browser says that somebody else's page asked for this.
+pub(crate) fn is_foreign(headers: &HeaderMap, uri: &Uri, public_url: &str) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
+    }
+    let Some(origin) = headers.get(ORIGIN) else {
+        return false;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return true;
+    };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    // HTTP/2 has it in the address
+    let host = uri.authority().map(|text| text.as_str()).or(host);
+    let asked = origin.split_once("://").map(|(_, host)| host);
+    origin != public_url && (asked.is_none() || asked != host)
+}
+
+/// Whether a request of this method changes nothing.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &[u8]) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, secret)
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_cookie_that_was_changed_or_signed_by_somebody_else_says_nothing() {
+        let claims = Claims {
+            sid: Id::new(),
+            epoch: 7,
+        };
+        let text = sign(&key(b"one"), claims);
+        assert_eq!(verify(&key(b"one"), &text), Some(claims));
+        assert_eq!(verify(&key(b"two"), &text), None);
+        let (said, mark) = text.rsplit_once('.').unwrap();
+        let later = format!("{}.8.{mark}", claims.sid);
+        for wrong in [
+            "",
+            ".",
+            "..",
+            &later,
+            said,
+            &format!("{said}."),
+            &format!("{said}.ä{mark}"),
+        ] {
+            assert_eq!(verify(&key(b"one"), wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_that_only_this_host_can_set_comes_first() {
+        for (line, want) in [
+            ("agnes_session=a", Some("a")),
+            ("x=1; agnes_session=a; y=2", Some("a")),
+            ("agnes_session=a; __Host-agnes_session=b", Some("b")),
+            ("xagnes_session=a", None),
+            ("agnes_session=", None),
+            ("agnes_session", None),
+            (";;=;", None),
+        ] {
+            assert_eq!(among(&headers(&[("cookie", line)])), want, "{line}");
+        }
+        let mut two = headers(&[("cookie", "x=1"), ("cookie", "agnes_session=a")]);
+        assert_eq!(among(&two), Some("a"));
+        two.insert(
+            "cookie",
+            axum::http::HeaderValue::from_bytes(b"agnes_session=\xff").unwrap(),
+        );
+        assert_eq!(among(&two), None);
+    }
+
+    #[test]
+    fn a_page_of_somebody_else_is_told_from_ours() {
+        let uri = Uri::from_static("/auth/tokens");
+        let ours = "https://agnes.example.com";
+        let host = ("host", "127.0.0.1:8000");
+        type Said = &'static [(&'static str, &'static str)];
+        let cases: [(Said, bool, bool); 12] = [
+            (&[("sec-fetch-site", "same-origin")], true, false),
+            (&[("sec-fetch-site", "none")], true, false),
+            (&[("sec-fetch-site", "same-site")], false, true),
+            (&[("sec-fetch-site", "cross-site")], false, true),
+            // the first word counts
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://agnes.example.com"),
+                ],
+                false,
+                true,
+            ),
+            (&[("origin", "https://agnes.example.com")], true, false),
+            (&[("origin", "http://127.0.0.1:8000")], true, false),
+            (&[("origin", "http://127.0.0.1:8001")], false, true),
+            (
+                &[("origin", "https://agnes.example.com.example.net")],
+                false,
+                true,
+            ),
+            (&[("origin", "null")], false, true),
+            (&[("origin", "")], false, true),
+            (&[], false, false),
+        ];
+        for (said, of_ours, foreign) in cases {
+            let all: Vec<_> = std::iter::once(host).chain(said.iter().copied()).collect();
+            let headers = headers(&all);
+            assert_eq!(
+                is_of_our_own_page(&headers, &uri, ours),
+                of_ours,
+                "{said:?}"
+            );
+            assert_eq!(is_foreign(&headers, &uri, ours), foreign, "{said:?}");
+        }
+    }
+}
