@@ -21,9 +21,9 @@ pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use settings::{
     Alerts, Audit, CaddyTarget, Consent, Domain, Fetch, FileOwner, Gate, Job, JobTarget, KeyType,
-    Keys, Limits, Machine, Mail, MailTls, Method, MetricsListen, Overlay, ProcessTarget, Provision,
-    ReloadWay, Remote, RestartTarget, Runtime, Secrets, ServedAddress, Server, Settings, Signal,
-    Snapshot, Stack, Store, Tls, TlsMode, Upgrade, UpgradeMode, Wanted,
+    Keys, Limits, Machine, Mail, MailTls, Method, MetricsListen, Oidc, OidcGroups, Overlay,
+    ProcessTarget, Provision, ReloadWay, Remote, RestartTarget, Runtime, Secrets, ServedAddress,
+    Server, Settings, Signal, Snapshot, Stack, Store, Tls, TlsMode, Upgrade, UpgradeMode, Wanted,
 };
 pub use source_url::{SourceUrl, SourceUrlError};
 pub use values::duration;

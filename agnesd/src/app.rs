@@ -29,6 +29,7 @@ use crate::jobs::Jobs;
 use crate::limits::{Raised, RateLimits};
 use crate::mail::Mail;
 use crate::metrics::Metrics;
+use crate::oidc::Provider;
 use crate::tls::Served;
 
 /// The version this binary was built as.
@@ -96,6 +97,7 @@ pub(crate) struct App {
     pub(crate) limits: RateLimits,
     pub(crate) guard: Guard,
     pub(crate) mail: Arc<Mail>,
+    pub(crate) oidc: Option<Provider>,
     pub(crate) jobs: Jobs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Arc<Events>,
@@ -138,12 +140,17 @@ impl App {
         let metrics = Metrics::new(VERSION, COMMIT.unwrap_or_default());
         let metrics = Arc::new(metrics.map_err(|e| format!("set up the metrics: {e}"))?);
         let limits = settings.limits;
+        let public_url = &settings.server.public_url;
+        let oidc = settings.oidc.as_ref();
+        let oidc = oidc.map(|oidc| Provider::new(oidc, public_url));
+        let oidc = oidc.transpose().map_err(|e| format!("OIDC_ISSUER: {e}"))?;
         Ok(Self {
             mail: Arc::new(Mail::new(
                 Arc::clone(&store),
                 Arc::clone(&metrics),
                 &settings,
             )),
+            oidc,
             store,
             keys: Keys::new(&settings.secrets).map_err(|e| e.to_string())?,
             passwords: Passwords::new(),

@@ -22,6 +22,7 @@ mod limits;
 mod mail;
 mod metrics;
 mod middleware;
+mod oidc;
 mod page;
 mod process;
 mod reload;

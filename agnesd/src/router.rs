@@ -19,7 +19,7 @@ use crate::cli::Document;
 use crate::middleware;
 use crate::routes::{
     account, assets, audit, bootstrap, config, detailed, docs, events, groups, health, home, jobs,
-    links, login, mappings, roles, sessions, tokens, unknown, users, version,
+    links, login, mappings, oidc, roles, sessions, tokens, unknown, users, version,
 };
 
 pub(crate) mod openapi;
@@ -59,6 +59,8 @@ pub(crate) fn table() -> Table {
         .post("/auth/logout", Session, sessions::sign_out)
         .post("/auth/logout-all", Session, sessions::sign_out_everywhere)
         .post("/auth/password", Session, account::change_password)
+        .get("/auth/oidc/login", Anyone, oidc::begin)
+        .get("/auth/oidc/callback", Anyone, oidc::back)
         // with a browser
         .get("/", Browser, home::page)
         .get("/login", Anyone, login::page)

@@ -20,6 +20,7 @@ pub(crate) mod jobs;
 pub(crate) mod links;
 pub(crate) mod login;
 pub(crate) mod mappings;
+pub(crate) mod oidc;
 pub(crate) mod roles;
 pub(crate) mod sessions;
 pub(crate) mod tokens;

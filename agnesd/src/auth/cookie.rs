@@ -18,6 +18,11 @@ pub(crate) const NAME: &str = "agnes_session";
 /// Everywhere else: a browser takes it from this very host alone, and over TLS.
 pub(crate) const HOST_NAME: &str = "__Host-agnes_session";
 
+/// The cookie of a sign-in at an OpenID provider that is on its way.
+pub(crate) const FLOW: &str = "agnes_oidc";
+/// The same where it can be `Secure`.
+pub(crate) const HOST_FLOW: &str = "__Host-agnes_oidc";
+
 /// What a cookie says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
@@ -56,9 +61,19 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     bytes.collect()
 }
 
-/// The text of our cookie among those that a browser sent; the one that only this host can have set comes first.
+/// The text of our cookie among those that a browser sent.
 pub(super) fn among(headers: &HeaderMap) -> Option<&str> {
-    let find = |name: &str| {
+    find(headers, [HOST_NAME, NAME])
+}
+
+/// The same of the cookie of a flow.
+pub(crate) fn flow_among(headers: &HeaderMap) -> Option<&str> {
+    find(headers, [HOST_FLOW, FLOW])
+}
+
+/// The first of these names that is there: one that only this host can have set comes first.
+fn find<'a>(headers: &'a HeaderMap, names: [&str; 2]) -> Option<&'a str> {
+    let of = |name: &str| {
         let lines = headers.get_all(COOKIE).iter();
         let texts = lines.filter_map(|line| line.to_str().ok());
         let mut pairs = texts.flat_map(|text| text.split(';'));
@@ -67,9 +82,8 @@ pub(super) fn among(headers: &HeaderMap) -> Option<&str> {
             (found == name).then_some(value)
         })
     };
-    find(HOST_NAME)
-        .or_else(|| find(NAME))
-        .filter(|value| !value.is_empty())
+    let found = names.into_iter().find_map(of);
+    found.filter(|value| !value.is_empty())
 }
 
 /// Whether one of our own pages asked for this, as the browser says: a browser of today by `Sec-Fetch-Site`, an older one by

@@ -383,6 +383,14 @@ impl Keys {
             .unwrap_or_default()
     }
 
+    /// A digest of this under each key of cookies, the current one first.
+    pub(crate) fn derive(&self, text: &str) -> Vec<String> {
+        let ring = self.ring.load();
+        let keys = ring.session.iter();
+        keys.map(|key| secrets::hex(hmac::sign(&key.key, text.as_bytes()).as_ref()))
+            .collect()
+    }
+
     /// What a cookie says, if one of our keys signed it.
     pub(super) fn verify_cookie(&self, text: &str, now: i64) -> Option<cookie::Claims> {
         let ring = self.ring.load();

@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::middleware;
 use crate::routes::{
     account, assets, audit, bootstrap, config, detailed, docs, events, groups, health, home, jobs,
-    links, login, mappings, roles, sessions, tokens, users, version,
+    links, login, mappings, oidc, roles, sessions, tokens, users, version,
 };
 
 #[derive(OpenApi)]
@@ -54,6 +54,8 @@ use crate::routes::{
         login::password_page,
         login::set_password,
         login::sign_out,
+        oidc::begin,
+        oidc::back,
         assets::style,
         assets::script,
         sessions::sign_out,
@@ -241,6 +243,7 @@ fn in_words(status: &str) -> &'static str {
 
 fn tag(path: &str) -> &'static str {
     match path {
+        _ if path.starts_with("/auth/oidc/") => "with a browser",
         _ if path.starts_with("/auth/") => "signing in",
         "/" => "with a browser",
         _ if ["/login", "/logout", "/tokens", "/assets/"]

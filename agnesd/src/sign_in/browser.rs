@@ -14,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use crate::app::App;
 use crate::auth::cookie;
 use crate::error::{Answer, Problem};
+use crate::oidc::flow::LIFE_SECS;
 use crate::request::Way;
 
 /// How long a browser's session lives.
@@ -37,7 +38,7 @@ pub(crate) fn set(app: &App, way: Way, session: &Session, user: &User) -> Answer
         epoch: user.epoch,
     });
     app.metrics.token_issued("cookie");
-    header(app, way, &value, LIFE)
+    header(app, way, [cookie::NAME, cookie::HOST_NAME], &value, LIFE)
 }
 
 /// `Set-Cookie` that takes it back.
@@ -45,14 +46,46 @@ pub(crate) fn set(app: &App, way: Way, session: &Session, user: &User) -> Answer
 /// # Errors
 /// 500, which would be a defect.
 pub(crate) fn clear(app: &App, way: Way) -> Answer<HeaderValue> {
-    header(app, way, "", Duration::ZERO)
+    header(
+        app,
+        way,
+        [cookie::NAME, cookie::HOST_NAME],
+        "",
+        Duration::ZERO,
+    )
 }
 
-fn header(app: &App, way: Way, value: &str, life: Duration) -> Answer<HeaderValue> {
+/// `Set-Cookie` for a sign-in at an OpenID provider that begins.
+///
+/// # Errors
+/// 500, which would be a defect.
+pub(crate) fn set_flow(app: &App, way: Way, value: &str) -> Answer<HeaderValue> {
+    let life = Duration::seconds(LIFE_SECS);
+    header(app, way, [cookie::FLOW, cookie::HOST_FLOW], value, life)
+}
+
+/// `Set-Cookie` that takes it back.
+///
+/// # Errors
+/// 500, which would be a defect.
+pub(crate) fn clear_flow(app: &App, way: Way) -> Answer<HeaderValue> {
+    let names = [cookie::FLOW, cookie::HOST_FLOW];
+    header(app, way, names, "", Duration::ZERO)
+}
+
+/// `names` is the one for plain HTTP, and the one for everywhere else.
+fn header(
+    app: &App,
+    way: Way,
+    names: [&str; 2],
+    value: &str,
+    life: Duration,
+) -> Answer<HeaderValue> {
     let secure = way == Way::Https || app.settings.server.public_url.starts_with("https:");
+    let [plain, host] = names;
     let (name, secure) = match secure {
-        true => (cookie::HOST_NAME, "; Secure"),
-        false => (cookie::NAME, ""),
+        true => (host, "; Secure"),
+        false => (plain, ""),
     };
     let text = format!(
         "{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",

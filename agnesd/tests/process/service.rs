@@ -14,6 +14,7 @@ mod incident;
 mod jobs;
 mod keys;
 mod limits;
+mod oidc;
 mod people;
 mod rotation;
 mod socket;
