@@ -313,6 +313,7 @@ pub static KEYS: &[&Key] = &[
     &DRAIN,
     &METRICS_ADDR,
     &MAX_BODY,
+    &MAX_UPLOAD,
     &TRUSTED_PROXIES,
     &ALLOWED_PRIVATE_NETS,
     &ALLOWED_ORIGINS,

@@ -285,13 +285,26 @@ pub(crate) fn size(text: &str) -> Parsed<u64> {
     }
 }
 
+/// The largest file that is taken: up to 1 TiB.
+const UPLOAD: std::ops::RangeInclusive<u64> = 1..=1 << 40;
+
+pub(crate) fn upload(text: &str) -> Parsed<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    match number.checked_mul(factor(text, unit, &BYTES)?) {
+        Some(bytes) if UPLOAD.contains(&bytes) => Ok(bytes),
+        Some(0) => Err("a size of zero lets nothing through".to_owned()),
+        _ => Err(format!("{} is more than 1TiB", quoted(text))),
+    }
+}
+
+const BYTES: [(&str, u32); 5] = [("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+
 /// What a database engine can work with, and what machines have: 64 MiB to 1 TiB.
 const MEMORY: std::ops::RangeInclusive<u64> = 64 << 20..=1 << 40;
 
 pub(crate) fn memory(text: &str) -> Parsed<u64> {
     let (number, unit) = number_and_unit(text)?;
-    let units = [("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-    match number.checked_mul(factor(text, unit, &units)?) {
+    match number.checked_mul(factor(text, unit, &BYTES)?) {
         Some(bytes) if MEMORY.contains(&bytes) => Ok(bytes),
         Some(bytes) if bytes < *MEMORY.start() => {
             Err(format!("{} is less than 64MiB", quoted(text)))

@@ -183,6 +183,19 @@ impl Store {
             .await
     }
 
+    /// The same about an act of a caller that is no write of the database: refused while writes are held, and when the caller is
+    /// not any more what it was let in as. Who gets `Ok` may act.
+    ///
+    /// # Errors
+    /// As any write; after [`Error::Lost`] it is not known whether the row is there.
+    pub async fn record_act(&self, origin: Origin, event: Event) -> Result<()> {
+        self.act_of(origin.standing, move |txn| {
+            txn.audit(&origin, event.clone());
+            Ok(())
+        })
+        .await
+    }
+
     /// Counts a refused credential; it becomes a row when its minute is over (see [`Store::write_refusals`]).
     pub fn refused(&self, origin: &Origin, kind: &'static str, resource: &str) {
         self.refusals.count(origin, kind, resource);

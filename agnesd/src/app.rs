@@ -24,6 +24,7 @@ use crate::auth::keys::{Claims, Keys};
 use crate::auth::passwords::Passwords;
 use crate::auth::throttle::Throttle;
 use crate::events::Events;
+use crate::files::Files;
 use crate::guard::Guard;
 use crate::jobs::Jobs;
 use crate::limits::{Raised, RateLimits};
@@ -101,6 +102,7 @@ pub(crate) struct App {
     pub(crate) jobs: Jobs,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Arc<Events>,
+    pub(crate) files: Files,
     pub(crate) settings: Settings,
     deployment: Deployment,
     pub(crate) started: Instant,
@@ -130,6 +132,7 @@ impl App {
         store: Arc<Store>,
         mut settings: Settings,
         deployment: Deployment,
+        files: Files,
         tls: Option<Arc<Served>>,
     ) -> Result<Self, String> {
         let seeded = &mut settings.server.seed_admin_email;
@@ -160,6 +163,7 @@ impl App {
             jobs: Jobs::new(&settings),
             metrics,
             events: Arc::new(Events::new()),
+            files,
             settings,
             deployment,
             started: Instant::now(),

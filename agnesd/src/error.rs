@@ -7,6 +7,7 @@
 //! Does not: decide when something is an error (routes do), log what a caller did wrong.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 
 use agnes_store::{Error, Fault};
 use axum::body::Body;
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 
 use crate::auth::access::Denied;
 use crate::auth::passwords;
+use crate::files::Refused;
 use crate::guard;
 
 /// What a handler returns.
@@ -353,6 +355,30 @@ impl From<Error> for Problem {
                 .retry_after(LOST_RETRY_SECS)
             }
             Error::Engine(why) => Self::internal(&why),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Missing => Self::not_found("there is no such file"),
+            Refused::Busy => Self::of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many files are being received; come again",
+            )
+            .because("uploads-busy")
+            .retry_after(5),
+            Refused::Store(why) => why.into(),
+            Refused::Disk(why) => match why.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    Self::disk(Fault::Full, &format!("files: {why}"))
+                }
+                ErrorKind::ReadOnlyFilesystem => {
+                    Self::disk(Fault::Unwritable, &format!("files: {why}"))
+                }
+                _ => Self::internal(&format!("files: {why}")),
+            },
         }
     }
 }

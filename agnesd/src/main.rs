@@ -15,6 +15,7 @@ mod control;
 mod db;
 mod error;
 mod events;
+mod files;
 mod guard;
 mod health;
 mod jobs;

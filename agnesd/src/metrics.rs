@@ -43,6 +43,7 @@ pub(crate) struct Metrics {
     letters: IntCounterVec,
     ws_connections: IntGauge,
     ws_closed: IntCounterVec,
+    file_bytes: IntCounterVec,
     answered: AtomicU64,
     server_errors: AtomicU64,
 }
@@ -154,6 +155,11 @@ impl Metrics {
                 "Letters with a one-time link, by what it is for and what became of it: sent, failed, throttled, dropped, or off where no mail server is set.",
                 &["kind", "outcome"],
             )?,
+            file_bytes: counter(
+                "agnes_files_bytes_total",
+                "Bytes of files that were received (in) and sent (out).",
+                &["direction"],
+            )?,
             answered: AtomicU64::new(0),
             server_errors: AtomicU64::new(0),
             registry,
@@ -251,6 +257,13 @@ impl Metrics {
     /// A letter of `kind` (`magic`, `reset`) was asked for, and this became of it.
     pub(crate) fn letter(&self, kind: &str, outcome: &str) {
         self.letters.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// So many bytes of a file went `in` or `out`.
+    pub(crate) fn file_bytes(&self, direction: &str, bytes: u64) {
+        self.file_bytes
+            .with_label_values(&[direction])
+            .inc_by(bytes);
     }
 
     /// All of it, as Prometheus reads it.

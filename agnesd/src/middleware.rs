@@ -27,6 +27,7 @@ mod limit;
 mod metrics;
 mod security_headers;
 
+use body::{Bounds, Time};
 use cors::Origins;
 
 pub(crate) use authenticate::{Counted, authenticate};
@@ -44,6 +45,11 @@ const HEADERS: usize = 12;
 /// How long a body may take, unless a route says otherwise.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The address whose bodies are files.
+const UPLOADS: &str = "/api/uploads";
+/// What may stand around a file in a form, in bytes.
+const ENVELOPE: u64 = 64 * 1024;
+
 /// What the server's edge is set to.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -53,8 +59,10 @@ pub(crate) struct Edge {
     origins: Origins,
     /// Largest body, in bytes.
     max_body_bytes: u64,
-    /// How long a body may take from its first read.
+    /// How long a body may take from its first read; a file: how long nothing of it may come.
     body_deadline: Duration,
+    /// Largest file, in bytes.
+    max_upload_bytes: u64,
     /// Where requests are counted.
     metrics: Arc<Metrics>,
 }
@@ -68,7 +76,23 @@ impl Edge {
             origins: Origins::new(server.allowed_origins.clone()),
             max_body_bytes: server.max_body,
             body_deadline: BODY_DEADLINE,
+            max_upload_bytes: server.max_upload,
             metrics: Arc::clone(&app.metrics),
+        }
+    }
+
+    /// What the body of `request` may take.
+    fn bounds(&self, request: &Request) -> Bounds {
+        if request.uri().path() == UPLOADS {
+            Bounds {
+                bytes: self.max_upload_bytes.saturating_add(ENVELOPE),
+                time: Time::Idle(self.body_deadline),
+            }
+        } else {
+            Bounds {
+                bytes: self.max_body_bytes,
+                time: Time::Whole(self.body_deadline),
+            }
         }
     }
 }
@@ -153,7 +177,8 @@ where
     if header_bytes(request.headers()) > MAX_HEADERS {
         return Problem::header_too_large().into_response();
     }
-    match body::bounded(request, edge.max_body_bytes, edge.body_deadline) {
+    let bounds = edge.bounds(&request);
+    match body::bounded(request, bounds) {
         Ok((request, watch)) => watch.judge(within(request).await),
         Err(problem) => problem.into_response(),
     }

@@ -18,8 +18,8 @@ use crate::auth::roles::{AUDITOR, JOB_OPERATOR};
 use crate::cli::Document;
 use crate::middleware;
 use crate::routes::{
-    account, assets, audit, bootstrap, config, detailed, docs, events, groups, health, home, jobs,
-    links, login, mappings, oidc, roles, sessions, tokens, unknown, users, version,
+    account, assets, audit, bootstrap, config, data, detailed, docs, events, groups, health, home,
+    jobs, links, login, mappings, oidc, roles, sessions, tokens, unknown, users, version,
 };
 
 pub(crate) mod openapi;
@@ -78,6 +78,15 @@ pub(crate) fn table() -> Table {
         .get("/auth/tokens", Person(Read), tokens::list)
         .post("/auth/tokens", Session, tokens::create)
         .delete("/auth/tokens/{id}", Session, tokens::revoke)
+        // files
+        .post("/api/uploads", Person(Scope::Write), data::upload::receive)
+        .get("/api/data", Person(Read), data::list)
+        .get(
+            "/api/data/{id}/download",
+            Person(Read),
+            data::download::fetch,
+        )
+        .delete("/api/data/{id}", Person(Scope::Write), data::remove)
         // people
         .get("/api/users", admin(Scope::Admin), users::list)
         .post("/api/users", admin(Scope::Admin), users::create)

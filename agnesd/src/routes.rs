@@ -10,6 +10,7 @@ pub(crate) mod assets;
 pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod config;
+pub(crate) mod data;
 pub(crate) mod detailed;
 pub(crate) mod docs;
 pub(crate) mod events;

@@ -40,6 +40,7 @@ mod stack;
 mod startup_script;
 mod status;
 mod storm;
+mod transfer;
 mod units;
 mod up;
 mod upgrade;

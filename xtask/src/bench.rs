@@ -5,6 +5,7 @@
 //!
 //! Does not: keep a history (docs/figures.md holds the last one that was written).
 
+mod download;
 mod http;
 mod load;
 mod measure;
@@ -50,6 +51,21 @@ pub enum What {
         #[arg(long, value_name = "DIR")]
         filled: Option<PathBuf>,
     },
+    /// Files that agnesd sends, beside Caddy's `file_server` on the same file
+    Download {
+        /// Write the table into docs/figures.md
+        #[arg(long)]
+        write: bool,
+        /// How often each side runs
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+        /// The file's size
+        #[arg(long, value_name = "MIB", default_value_t = 1024)]
+        size: u64,
+        /// Measure this program, built for release before, in place of one that is built now
+        #[arg(long, value_name = "PROGRAM")]
+        agnesd: Option<PathBuf>,
+    },
     /// An upgrade's unchanged tick beside a script, held writes, the way back; a snapshot of 1 GB beside cp, and its drill
     Upgrade {
         /// Write the table into docs/figures.md
@@ -77,6 +93,12 @@ pub fn command(what: &What) -> Result<ExitCode> {
             secs,
             filled,
         } => http::run(*write, (*rounds).max(1), (*secs).max(1), filled.as_deref()),
+        What::Download {
+            write,
+            rounds,
+            size,
+            agnesd,
+        } => download::run(*write, (*rounds).max(1), (*size).max(1), agnesd.as_deref()),
         What::Measure { argv } => measure::measure(argv),
         What::Upgrade { write } => upgrade::run(*write),
         What::Tls { write, rounds } => tls::run(*write, (*rounds).max(1)),

@@ -14,7 +14,7 @@ use crate::scenes::{self, Figure};
 use crate::{checkout, command, database_engine, figures};
 
 /// Modules of the e2e tests with a matrix that an ordinary run samples.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 13] = [
     "load",
     "crash",
     "churn",
@@ -27,6 +27,7 @@ const MODULES: [&str; 12] = [
     "migration",
     "rotation",
     "storm",
+    "transfer",
 ];
 
 /// What to run.

@@ -39,6 +39,8 @@ pub enum Kind {
     Duration,
     /// A number of bytes.
     Size,
+    /// The size of a file that is taken.
+    Upload,
     /// `[[tls.reload]]`.
     Reload,
     /// An address to listen on, or nothing on purpose.
@@ -148,6 +150,7 @@ impl Kind {
             Self::Email => "an address such as admin@example.com",
             Self::Truth => "true or false",
             Self::Count => "a whole number",
+            Self::Upload => "a whole number and a unit such as 500MiB or 4GiB",
             Self::Memory => "a whole number and a unit such as 512MiB or 2GiB",
             Self::Jobs => "[[jobs]] tables with name, schedule and path or url",
             Self::Secrets => "[secrets.NAME] tables with source, required and publish",

@@ -13,6 +13,14 @@ pub static METRICS_ADDR: Key = Key::new(Kind::Metrics, SERVER, "Where `/metrics`
 pub static MAX_BODY: Key = Key::new(Kind::Size, SERVER, "The largest body of a request.")
     .toml("server.max_body")
     .default("1MiB");
+/// `server.max_upload`
+pub static MAX_UPLOAD: Key = Key::new(
+    Kind::Upload,
+    SERVER,
+    "The largest file that is taken, from 1B to 1TiB.",
+)
+.toml("server.max_upload")
+.default("4GiB");
 /// `TRUSTED_PROXIES`
 pub static TRUSTED_PROXIES: Key = Key::new(
     Kind::Nets,

@@ -75,7 +75,7 @@ fn nothing_at_all_is_the_defaults() {
     let server = settings.server;
     let metrics = "127.0.0.1:9464".parse().unwrap();
     assert_eq!(server.metrics, MetricsListen::Default(metrics));
-    assert_eq!(server.max_body, 1 << 20);
+    assert_eq!((server.max_body, server.max_upload), (1 << 20, 4 << 30));
     assert!(server.trusted_proxies.is_empty() && server.allowed_private_nets.is_empty());
     assert!(server.allowed_origins.is_empty());
     assert_eq!((server.image_digest, server.seed_admin_email), (None, None));
@@ -96,10 +96,11 @@ fn nothing_at_all_is_the_defaults() {
 
 #[test]
 fn figures_have_bounds() {
-    let text = "[server]\nmax_body = \"2MiB\"\n[limits]\nunauthenticated_per_min = 7\nauthenticated_per_min = \"8\"\n\
+    let text = "[server]\nmax_body = \"2MiB\"\nmax_upload = \"1TiB\"\n[limits]\nunauthenticated_per_min = 7\nauthenticated_per_min = \"8\"\n\
         [audit]\nkeep_days = 1\n[store]\nmemory_limit = \"1TiB\"\nthreads = 4\ncheckpoint_every = \"1s\"\n";
     let settings = sound(toml(text));
     assert_eq!(settings.server.max_body, 2 << 20);
+    assert_eq!(settings.server.max_upload, 1 << 40);
     assert_eq!(
         (
             settings.limits.unauthenticated_per_min,
@@ -122,6 +123,8 @@ fn figures_have_bounds() {
     for (table, line, part) in [
         ("server", "max_body = \"1GiB\"", "unknown unit"),
         ("server", "max_body = \"0B\"", "zero"),
+        ("server", "max_upload = \"0B\"", "zero"),
+        ("server", "max_upload = \"2TiB\"", "more than 1TiB"),
         (
             "limits",
             "unauthenticated_per_min = -1",

@@ -24,6 +24,8 @@ pub struct Server {
     pub metrics: MetricsListen,
     /// `[server] max_body`: bytes of a request's body (default 1 MiB, at most 64 MiB).
     pub max_body: u64,
+    /// `[server] max_upload`: bytes of a file that is taken (default 4 GiB, at most 1 TiB).
+    pub max_upload: u64,
     /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` counts; usually none. Host bits are zero.
     pub trusted_proxies: Vec<IpNet>,
     /// `ALLOWED_PRIVATE_NETS`: what the address guard lets through in spite of itself; usually none. Host bits are zero.

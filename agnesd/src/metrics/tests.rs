@@ -18,6 +18,7 @@ fn filled() -> Metrics {
     metrics.writes_held(true);
     metrics.held_write_refused();
     metrics.rate_limited("address");
+    metrics.file_bytes("in", 5);
     metrics
 }
 

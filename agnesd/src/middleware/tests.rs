@@ -18,6 +18,7 @@ fn edge() -> Edge {
         origins: Origins::new(["https://app.example.com", "*", "null"]),
         max_body_bytes: 100,
         body_deadline: Duration::from_secs(30),
+        max_upload_bytes: 3000,
         metrics: Arc::new(Metrics::new("1", "").unwrap()),
     }
 }

@@ -16,8 +16,8 @@ use crate::auth::access::Access;
 use crate::error::Problem;
 use crate::middleware;
 use crate::routes::{
-    account, assets, audit, bootstrap, config, detailed, docs, events, groups, health, home, jobs,
-    links, login, mappings, oidc, roles, sessions, tokens, users, version,
+    account, assets, audit, bootstrap, config, data, detailed, docs, events, groups, health, home,
+    jobs, links, login, mappings, oidc, roles, sessions, tokens, users, version,
 };
 
 #[derive(OpenApi)]
@@ -65,6 +65,10 @@ use crate::routes::{
         tokens::list,
         tokens::create,
         tokens::revoke,
+        data::upload::receive,
+        data::list,
+        data::download::fetch,
+        data::remove,
         users::list,
         users::create,
         users::show,
@@ -265,6 +269,8 @@ fn tag(path: &str) -> &'static str {
             "people"
         }
         "/api/audit" | "/api/events" | "/api/jobs" => "operating",
+        "/api/uploads" | "/api/data" => "files",
+        _ if path.starts_with("/api/data/") => "files",
         _ if path.starts_with("/api/admin/") || path.starts_with("/api/jobs/") => "operating",
         _ => "about the server",
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agnes_config::Settings;
+use agnes_store::audit::query::{Cursor, Filter, LARGEST_PAGE};
 use agnes_store::audit::{Event, Origin, Outcome, Row};
 use agnes_store::{Observer, OpenError, Options, Store};
 
@@ -18,6 +19,7 @@ use super::Failed;
 use crate::app::{App, Deployment, VERSION};
 use crate::auth::roles::ROLES;
 use crate::events::Events;
+use crate::files::{Files, Told, Unsettled};
 use crate::metrics::Metrics;
 use crate::tls::Served;
 
@@ -49,10 +51,20 @@ pub(super) async fn open(
     }
     let store = Arc::new(store);
     let state_dir = settings.state_dir.clone();
-    let app = tokio::task::spawn_blocking(move || App::new(store, settings, deployment, tls))
-        .await
-        .map_err(|crash| Failed::new(format!("set up: {crash}")))?
-        .map_err(|why| Failed::new(format!("{why}; nothing was started")))?;
+    let files_dir = files_dir(&settings);
+    let (files, unsettled) = {
+        let (dir, named) = (files_dir.clone(), files_dir.display());
+        let opened = tokio::task::spawn_blocking(move || Files::open(&dir)).await;
+        let opened = opened.map_err(|crash| Failed::new(format!("{named}: {crash}")))?;
+        opened.map_err(|e| {
+            Failed::new(format!("{named}: open the files: {e}; nothing was started"))
+        })?
+    };
+    let app =
+        tokio::task::spawn_blocking(move || App::new(store, settings, deployment, files, tls))
+            .await
+            .map_err(|crash| Failed::new(format!("set up: {crash}")))?
+            .map_err(|why| Failed::new(format!("{why}; nothing was started")))?;
     app.store.observe(Arc::new(Counting {
         metrics: Arc::clone(&app.metrics),
         events: Arc::clone(&app.events),
@@ -60,6 +72,12 @@ pub(super) async fn open(
     seed(&app)
         .await
         .map_err(|why| Failed::new(format!("seed the store: {why}")))?;
+    settle(&app, unsettled).await.map_err(|why| {
+        let dir = files_dir.display();
+        Failed::new(format!(
+            "{dir}: finish what a kill interrupted: {why}; nothing was started"
+        ))
+    })?;
     if let Err(why) = tell_recovery(&app, &state_dir).await {
         tracing::error!(
             "store: the note of an accepted loss is not in the audit log yet, the next start tries again: {why}"
@@ -77,6 +95,38 @@ pub(crate) fn run_dir(settings: &Settings) -> PathBuf {
     } else {
         settings.state_dir.join("run")
     }
+}
+
+/// Where files are: beside `run`.
+fn files_dir(settings: &Settings) -> PathBuf {
+    run_dir(settings).with_file_name("files")
+}
+
+/// Files that were on their way in or out when the process was killed: the audit log has the last word. Their row, if there is
+/// one, is among the last of its action, for nothing was published after it.
+async fn settle(app: &App, unsettled: Vec<Unsettled>) -> Result<(), String> {
+    for one in unsettled {
+        let (action, name) = one.row();
+        let filter = Filter {
+            action: Some(action.to_owned()),
+            outcome: Some(Outcome::Success.as_str().to_owned()),
+            ..Filter::default()
+        };
+        let page = app
+            .store
+            .audit_page(filter, Cursor::default(), LARGEST_PAGE);
+        let (rows, _) = page.await.map_err(|why| why.to_string())?;
+        let (resource, version) = (format!("data:{}", name.id), name.version_digits());
+        let written = rows.iter().any(|row| {
+            let of = row.metadata.get("version").and_then(|of| of.as_str());
+            row.resource == resource && of == Some(&version)
+        });
+        let told = if written { Told::Yes } else { Told::No };
+        tracing::warn!("files: a kill interrupted {one:?}; its row is there: {told:?}");
+        let settled = app.files.settle(one, told).await;
+        settled.map_err(|why| why.to_string())?;
+    }
+    Ok(())
 }
 
 fn refused(why: &OpenError) -> Failed {

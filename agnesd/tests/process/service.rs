@@ -10,6 +10,7 @@ mod control;
 mod credentials;
 mod disk;
 mod events;
+mod files;
 mod incident;
 mod jobs;
 mod keys;

@@ -157,7 +157,7 @@ fn w07_every_metric_that_is_exported_stands_in_a_panel() {
     assert!(exported > 20, "{exported}");
 }
 
-/// Does what makes the server count: somebody signs in, is refused, comes too often; a job runs; writes are held.
+/// Does what makes the server count: somebody signs in, is refused, comes too often; a job runs; a file comes and goes; writes are held.
 struct Traffic {
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
@@ -226,6 +226,17 @@ impl Traffic {
     /// What a few seconds of a bad day look like.
     fn goes_on(&self, watched: &Watched) {
         assert_eq!(self.get("/api/me", Some(&self.session)), 200);
+        let file = self
+            .client
+            .post(format!("{}/api/uploads?name=file", self.base));
+        let file = file
+            .header("content-type", "application/octet-stream")
+            .bearer_auth(&self.session)
+            .body("content");
+        let brought = self.runtime.block_on(file.send()).unwrap().status();
+        assert!(brought.is_success(), "{brought}");
+        let fetched = self.get("/api/data/file/download", Some(&self.session));
+        assert_eq!(fetched, 200);
         let token = json!({"name": "one", "scopes": ["read"]});
         watched
             .well

@@ -271,7 +271,13 @@ impl Deployment {
     }
 }
 
-fn start_caddy(program: &Path, home: &Path, site: &str, address: SocketAddr) -> Result<Running> {
+/// A Caddy with this site, which listens at `address`.
+pub(super) fn start_caddy(
+    program: &Path,
+    home: &Path,
+    site: &str,
+    address: SocketAddr,
+) -> Result<Running> {
     fs::create_dir_all(home).context("Caddy's home")?;
     let config = home.join("Caddyfile");
     let text = format!(

@@ -29,6 +29,9 @@ impl Builder {
             drain: drain.unwrap_or(Duration::from_secs(25)),
             metrics: self.metrics(),
             max_body: self.take(&keys::MAX_BODY, values::size).unwrap_or(1 << 20),
+            max_upload: self
+                .take(&keys::MAX_UPLOAD, values::upload)
+                .unwrap_or(4 << 30),
             trusted_proxies: trusted_proxies.unwrap_or_default(),
             allowed_private_nets: private.unwrap_or_default(),
             allowed_origins: origins.unwrap_or_default(),
