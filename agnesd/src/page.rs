@@ -15,13 +15,17 @@ pub(crate) use home::{Event, Fact, Home, Job, NewToken, Part, Token};
 pub(crate) use login::{Login, login, mailed, new_password, password_is_set, use_link};
 
 /// Where the style is.
-pub(crate) const STYLE_PATH: &str = "/assets/agnes.css";
+const STYLE_PATH: &str = "/assets/agnes.css";
 /// Where the script is.
-pub(crate) const SCRIPT_PATH: &str = "/assets/agnes.js";
+const SCRIPT_PATH: &str = "/assets/agnes.js";
+/// Where the sign of a tab is.
+const ICON_PATH: &str = "/assets/agnes.svg";
 /// The style.
 pub(crate) const STYLE: &str = include_str!("page/agnes.css");
 /// The script.
 pub(crate) const SCRIPT: &str = include_str!("page/agnes.js");
+/// The sign of a tab.
+pub(crate) const ICON: &str = include_str!("page/agnes.svg");
 
 /// One page. `who` is the address of who is signed in.
 fn layout(title: &str, who: Option<&str>, content: &Markup) -> Markup {
@@ -33,6 +37,7 @@ fn layout(title: &str, who: Option<&str>, content: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · Agnes" }
+                link rel="icon" type="image/svg+xml" href=(ICON_PATH);
                 link rel="stylesheet" href=(STYLE_PATH);
                 script src=(SCRIPT_PATH) defer {}
             }

@@ -73,6 +73,7 @@ pub(crate) fn table() -> Table {
         .post("/tokens/{id}/revoke", Browser, home::revoke_token)
         .get("/assets/agnes.css", Anyone, assets::style)
         .get("/assets/agnes.js", Anyone, assets::script)
+        .get("/assets/agnes.svg", Anyone, assets::icon)
         // one's own
         .get("/api/me", Authenticated(Read), account::me)
         .get("/auth/tokens", Person(Read), tokens::list)

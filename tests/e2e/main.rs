@@ -25,6 +25,7 @@ mod mail;
 mod measured;
 mod monitoring;
 mod package;
+mod page;
 mod pentest;
 mod proxy;
 mod report;

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod authority;
+pub mod browser;
 pub mod caddy;
 pub mod clients;
 pub mod components;

@@ -123,7 +123,7 @@ fn tokens(tokens: &[Token], new: Option<&NewToken>) -> Markup {
                     p { code id="new-token" { (new.secret) } }
                 }
             }
-            div.scroll tabindex="0" role="region" aria-labelledby="tokens" {
+            div.scroll tabindex="0" role="group" aria-labelledby="tokens" {
                 table {
                     thead { tr {
                         th scope="col" { "Name" } th scope="col" { "Scopes" } th scope="col" { "Until" }
@@ -170,7 +170,7 @@ fn show_jobs(jobs: &[Job]) -> Markup {
     html! {
         section aria-labelledby="jobs" {
             h2 id="jobs" { "Jobs" }
-            div.scroll tabindex="0" role="region" aria-labelledby="jobs" {
+            div.scroll tabindex="0" role="group" aria-labelledby="jobs" {
                 table {
                     thead { tr {
                         th scope="col" { "Name" } th scope="col" { "Schedule" } th scope="col" { "Last run" }
@@ -194,7 +194,7 @@ fn show_events(events: &[Event]) -> Markup {
     html! {
         section aria-labelledby="events" {
             h2 id="events" { "Recent events" }
-            div.scroll tabindex="0" role="region" aria-labelledby="events" {
+            div.scroll tabindex="0" role="group" aria-labelledby="events" {
                 table {
                     thead { tr {
                         th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "What" }

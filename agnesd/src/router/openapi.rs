@@ -58,6 +58,7 @@ use crate::routes::{
         oidc::back,
         assets::style,
         assets::script,
+        assets::icon,
         sessions::sign_out,
         sessions::sign_out_everywhere,
         account::change_password,

@@ -21,6 +21,12 @@ pub(crate) async fn script() -> Response {
     answer("text/javascript; charset=utf-8", page::SCRIPT)
 }
 
+/// The pages' icon.
+#[utoipa::path(get, path = "/assets/agnes.svg", responses((status = 200, description = "a picture", content_type = "image/svg+xml")))]
+pub(crate) async fn icon() -> Response {
+    answer("image/svg+xml", page::ICON)
+}
+
 fn answer(kind: &'static str, text: &'static str) -> Response {
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=300")];
     (headers, text).into_response()

@@ -262,8 +262,7 @@ fn tls(app: &App) -> Tls {
             days_left: None,
         };
     };
-    let end = OffsetDateTime::parse(&leaf.not_after, &Rfc3339).ok();
-    let days_left = end.map(|end| (end - agnes_store::clock::now()).whole_days());
+    let days_left = days_left(&leaf.not_after);
     Tls {
         status: if days_left.is_some_and(|days| days >= LEAF_DAYS) {
             Health::Ok
@@ -283,4 +282,10 @@ fn mail(app: &App) -> Mail {
         (true, Last::Nothing | Last::Sent) => Health::Ok,
     };
     Mail { status }
+}
+
+/// Whole days until then.
+pub(super) fn days_left(not_after: &str) -> Option<i64> {
+    let end = OffsetDateTime::parse(not_after, &Rfc3339).ok();
+    end.map(|end| (end - agnes_store::clock::now()).whole_days())
 }

@@ -24,6 +24,7 @@ use crate::auth::roles::{AUDITOR, JOB_OPERATOR};
 use crate::error::{Answer, Problem};
 use crate::page::{Event, Fact, Home, Job, NewToken, Part, Token};
 use crate::request::{Asker, Fields};
+use crate::tls::pair;
 
 /// Rows of the audit log on the page.
 const EVENTS: usize = 20;
@@ -154,11 +155,7 @@ async fn parts(app: &App) -> Vec<Part> {
                 fact("Up for", span(now.uptime_secs)),
             ],
         },
-        Part {
-            name: "Certificate",
-            status: services.tls.status.word(),
-            facts: certificate(&services.tls),
-        },
+        certificate(app, &services.tls).await,
         Part {
             name: "Store",
             status: services.store.status.word(),
@@ -174,29 +171,44 @@ async fn parts(app: &App) -> Vec<Part> {
     ]
 }
 
-fn certificate(tls: &detailed::Tls) -> Vec<Fact> {
-    let (Some(until), Some(days), Some(sha256)) = (&tls.not_after, tls.days_left, &tls.sha256)
-    else {
-        let value = "by what is in front of this server".to_owned();
-        return vec![Fact {
-            name: "Served",
-            value,
-        }];
+/// The one that this server serves; where a proxy serves it, the one that is installed for that.
+async fn certificate(app: &App, tls: &detailed::Tls) -> Part {
+    let part = |status, facts| Part {
+        name: "Certificate",
+        status,
+        facts,
     };
-    vec![
-        Fact {
-            name: "Until",
-            value: until.clone(),
-        },
-        Fact {
-            name: "Days left",
-            value: days.to_string(),
-        },
-        Fact {
-            name: "SHA-256",
-            value: format!("{}…", sha256.chars().take(16).collect::<String>()),
-        },
-    ]
+    let facts = |until: &str, days: Option<i64>, sha256: &str| {
+        let days = days.map_or("unknown".to_owned(), |days| days.to_string());
+        let sha256: String = sha256.chars().take(16).collect();
+        let fact = |name, value| Fact { name, value };
+        vec![
+            fact("Until", until.to_owned()),
+            fact("Days left", days),
+            fact("SHA-256", format!("{sha256}…")),
+        ]
+    };
+    if let (Some(until), Some(sha256)) = (&tls.not_after, &tls.sha256) {
+        return part(tls.status.word(), facts(until, tls.days_left, sha256));
+    }
+    let dir = app.settings.state_dir.join("certs");
+    let installed = tokio::task::spawn_blocking(move || pair::installed(&dir)).await;
+    let served = |how: &str| Fact {
+        name: "Served",
+        value: how.to_owned(),
+    };
+    match installed.ok().flatten() {
+        Some(leaf) => {
+            let mut facts = facts(
+                &leaf.not_after,
+                detailed::days_left(&leaf.not_after),
+                &leaf.sha256,
+            );
+            facts.push(served("by a proxy"));
+            part("installed", facts)
+        }
+        None => part("off", vec![served("not by this server")]),
+    }
 }
 
 /// How the names of copies end that are not whole, or not ours to show (docs/host-contract.md).

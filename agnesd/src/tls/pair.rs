@@ -74,6 +74,12 @@ pub(crate) fn load(certs_dir: &Path) -> Result<Pair, Refused> {
     })
 }
 
+/// The leaf that is installed under `certs_dir`, whoever serves it; `None`: none that can be read.
+pub(crate) fn installed(certs_dir: &Path) -> Option<Leaf> {
+    let chain = Generation::open(certs_dir).ok()?.read(CHAIN).ok()?;
+    describe(parse_chain(&chain).ok()?.first()?).ok()
+}
+
 /// The directory that holds both files, opened once.
 struct Generation {
     dir: OwnedFd,

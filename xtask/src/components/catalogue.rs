@@ -55,6 +55,36 @@ pub const ALL: &[Component] = &[
         },
     },
     Component {
+        name: "chromium",
+        needed_for: "the pages, as a browser shows them",
+        probe: Probe::Says(&["--version"], "Chromium "),
+        origin: Origin::System {
+            package: "chromium",
+            program: "chromium",
+        },
+    },
+    Component {
+        name: "chromedriver",
+        needed_for: "driving the browser",
+        probe: Probe::Says(&["--version"], "ChromeDriver "),
+        origin: Origin::System {
+            package: "chromium-driver",
+            program: "chromedriver",
+        },
+    },
+    Component {
+        name: "axe-core",
+        needed_for: "whether the pages can be used by everybody",
+        probe: Probe::Holds("axe.min.js"),
+        origin: Origin::Npm {
+            package: "axe-core",
+            version: "4.14.1",
+            sha512: "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5",
+            files: &["axe.min.js", "LICENSE"],
+            instead: None,
+        },
+    },
+    Component {
         name: "mkfs.xfs",
         needed_for: "data disks",
         probe: Probe::Says(&["-V"], "mkfs.xfs version"),
