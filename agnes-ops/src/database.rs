@@ -5,15 +5,19 @@
 //!
 //! Does not: know the engine, or what a file should hold.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agnes_config::FileOwner;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::host::{Host, Ran, RunError};
+
+pub use table::Table;
 
 /// The database's name in every directory.
 pub const FILE: &str = "system.duckdb";
@@ -42,15 +46,6 @@ pub struct Figures {
     pub engine: Option<String>,
     /// Every table.
     pub tables: BTreeMap<String, Table>,
-}
-
-/// A table's figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
-    /// Its rows.
-    pub rows: u64,
-    /// Of its content, whatever the order of rows.
-    pub sha256: String,
 }
 
 /// What a migration did.

@@ -5,6 +5,8 @@
 //!
 //! Does not: know what the entries mean; each command reads its own.
 
+pub mod named;
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};

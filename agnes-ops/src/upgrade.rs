@@ -66,3 +66,12 @@ pub struct Surroundings<'a> {
     /// Where the Docker client keeps credentials.
     pub docker_home: Home,
 }
+
+use std::path::Path;
+
+use crate::journal::Journal;
+
+/// The journal of upgrades.
+fn journal(state_dir: &Path) -> Journal {
+    Journal::new(state_dir, "upgrade")
+}

@@ -13,6 +13,7 @@ use crate::Id;
 
 pub mod anchor;
 pub(crate) mod chain;
+pub mod cursor;
 pub(crate) mod key;
 pub mod query;
 pub(crate) mod resume;

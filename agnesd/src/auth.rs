@@ -16,6 +16,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 pub(crate) mod access;
+mod bearer;
 pub(crate) mod cookie;
 pub(crate) mod keys;
 pub(crate) mod passwords;
@@ -25,6 +26,7 @@ pub(crate) mod roles;
 pub(crate) mod secrets;
 pub(crate) mod throttle;
 
+use bearer::bearer;
 use keys::Keys;
 
 /// Somebody who may call.
@@ -155,15 +157,6 @@ impl Caller {
     }
 }
 
-/// The bytes behind `Bearer `; the scheme in any case.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked("Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| rest.trim_ascii())
-        .filter(|secret| !secret.is_empty())
-}
-
 fn judge(secret: &[u8], store: &Store, keys: &Keys) -> Result<Principal, Refused> {
     let directory = store.directory();
     if let Some(id) = keys.scheduler(secret) {
@@ -199,26 +192,4 @@ fn judge(secret: &[u8], store: &Store, keys: &Keys) -> Result<Principal, Refused
         user,
         credential,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bearer;
-
-    #[test]
-    fn a02_any_bytes_behind_bearer_are_taken_or_refused_never_a_panic() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"Bearer \xff\xfe"), Some(&b"\xff\xfe"[..]));
-        for nothing in [
-            &b""[..],
-            b"Bearer",
-            b"Bearer ",
-            b"Bearer   ",
-            b"Basic abc",
-            b"\xff",
-        ] {
-            assert_eq!(bearer(nothing), None, "{nothing:?}");
-        }
-    }
 }

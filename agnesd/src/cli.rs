@@ -269,8 +269,8 @@ ADDRESSES
 
 LIMITS
   A body of 1 MiB (413) that arrives within 30 s of its first read (408); an address of 8 KiB
-  (414); header fields of 32 KiB in sum, and 100 of them (431); 1024 connections on each listener,
-  more wait.
+  (414); header fields of 32 KiB in sum, and 100 of them (431); 1024 connections on each listener:
+  for one more, the one that has waited longest for its client is closed.
 
 TLS
   certs/current is opened once and both files are read from what it leads to; without that link,

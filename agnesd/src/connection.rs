@@ -27,16 +27,20 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 mod activity;
+mod arriving;
+mod crowd;
 mod paced;
 
 pub(crate) use activity::Activity;
 use activity::Held;
+use arriving::Arriving;
+pub(crate) use crowd::{Crowd, Place};
 pub(crate) use paced::Paced;
 
 /// What one listener's clients may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once; for one more, one that waits for its client is closed (`crowd`).
     pub(crate) connections: usize,
     /// A TLS handshake, from accept to finished.
     pub(crate) handshake: Duration,
@@ -87,9 +91,13 @@ where
     let counted = Arc::clone(&activity);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(known.clone());
-        let (asked, mut router) = (counted.begin(), router.clone());
+        let (asked, mut router) = (Arc::new(counted.begin()), router.clone());
+        let request = match request.body().is_end_stream() {
+            true => request.map(Body::new),
+            false => request.map(|body| Body::new(Arriving::new(body, Arc::clone(&asked)))),
+        };
         async move {
-            let response = tower::Service::call(&mut router, request.map(Body::new)).await?;
+            let response = tower::Service::call(&mut router, request).await?;
             asked.answered();
             Ok::<_, std::convert::Infallible>(response.map(|body| Held::new(body, asked)))
         }
@@ -207,6 +215,13 @@ fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
     http
 }
 
+/// Whether the process or its host is out of something that a closed connection gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    Yes,
+    No,
+}
+
 /// How long to wait after a failed accept: out of descriptors, a loop without a pause would burn a core and free none.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
@@ -217,21 +232,22 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(10);
     const LAST: Duration = Duration::from_secs(1);
 
-    /// Waits, where that helps; `listener` is what the log calls it.
-    pub(crate) async fn after(&mut self, error: &std::io::Error, listener: &str) {
+    /// Waits, where that helps, and says whether something ran out; `listener` is what the log calls it.
+    pub(crate) async fn after(&mut self, error: &std::io::Error, listener: &str) -> Exhausted {
         let exhausted = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
         if !error
             .raw_os_error()
             .is_some_and(|raw| exhausted.contains(&Errno::from_raw(raw)))
         {
             tracing::debug!("{listener}: accept: {error}");
-            return;
+            return Exhausted::No;
         }
         if self.wait.is_zero() {
             tracing::warn!("{listener}: accept: {error}; new connections wait, those in use go on");
         }
         self.wait = (self.wait * 2).clamp(Self::FIRST, Self::LAST);
         sleep(self.wait).await;
+        Exhausted::Yes
     }
 
     /// One was accepted.

@@ -33,6 +33,7 @@ use crate::routes::{account, audit, jobs};
 
 mod acts;
 mod audit_log;
+mod messages;
 mod principals;
 mod state;
 
@@ -149,7 +150,7 @@ impl Socket {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(e) => {
-                    backoff.after(&e, &self.path.display().to_string()).await;
+                    let _ = backoff.after(&e, &self.path.display().to_string()).await;
                     continue;
                 }
             };

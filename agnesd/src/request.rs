@@ -1,12 +1,14 @@
 //! What handlers take from a request: who asks and from where, a body, a query.
 //!
-//! Always true: what does not fit is answered with a problem document that does not repeat it.
+//! Always true: what does not fit is answered with a problem document that does not repeat it. A body is an object: an array
+//! is none, though it could be read as one without names.
 //!
 //! Does not: judge credentials (`auth` does, before any handler runs).
 
 use std::convert::Infallible;
 
 use agnes_store::audit::{Origin, Standing};
+use axum::body::Bytes;
 use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::USER_AGENT;
@@ -136,8 +138,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::new(body), state)
+            .await
+            .map_err(|why| Problem::limit(why.status(), "the body cannot be read"))?;
+        let is_object = bytes.trim_ascii_start().starts_with(b"{");
+        let request = Request::from_parts(parts, bytes.into());
         match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
+            Ok(axum::Json(body)) if is_object => Ok(Self(body)),
+            Ok(_) => Err(Problem::unprocessable("the body is no JSON object")),
             Err(JsonRejection::JsonSyntaxError(_)) => {
                 Err(Problem::bad_request("the body is not JSON"))
             }

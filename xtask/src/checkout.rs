@@ -54,3 +54,13 @@ pub fn programs() -> Result<PathBuf> {
         _ => Ok(parent),
     }
 }
+
+/// Where this run's own program was built, without the profile.
+///
+/// # Errors
+/// As [`programs`].
+pub fn target_directory() -> Result<PathBuf> {
+    let own = programs()?;
+    let above = own.parent().context("the programs' directory")?;
+    Ok(above.to_owned())
+}

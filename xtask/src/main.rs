@@ -36,6 +36,8 @@ enum Verb {
     Soak(xtask::soak::Options),
     /// Attack a running agnesd of your own: injection, tampered tokens, limits, malformed requests
     Pentest(xtask::pentest::Options),
+    /// Attack every parser of outside bytes with made-up ones, led by coverage
+    Fuzz(xtask::fuzz::Options),
     /// What a release is called
     #[command(subcommand)]
     Release(xtask::release::What),
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Docs { check } => xtask::docs::command(check),
         Verb::Test { only } => xtask::suite::command(only),
         Verb::Pentest(options) => xtask::pentest::command(&options),
+        Verb::Fuzz(options) => xtask::fuzz::command(&options),
         Verb::Layers => xtask::layers::command(),
     };
     match done {

@@ -54,7 +54,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     // it asks dpkg-dev which packages have the program's libraries
     components::bring("dpkg-shlibdeps")?;
     let cargo_deb = components::bring("cargo-deb")?;
-    let target = target_directory()?;
+    let target = checkout::target_directory()?;
     let program = match &options.program {
         Some(program) => program.clone(),
         None => release(&root, &target)?,
@@ -87,13 +87,6 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let said = command::capture(&mut packs)?;
     print!("{said}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Where this run's own program was built, without the profile.
-fn target_directory() -> Result<PathBuf> {
-    let own = checkout::programs()?;
-    let above = own.parent().context("the programs' directory")?;
-    Ok(above.to_owned())
 }
 
 fn release(root: &Path, target: &Path) -> Result<PathBuf> {

@@ -21,7 +21,7 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// Reads `FIGURE <name> <value> <unit and note>`, also behind what the test runner printed on the same line.
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (_, figure) = line.split_once("FIGURE ")?;
         let mut words = figure.trim().splitn(3, ' ');
         Some(Self {

@@ -11,10 +11,13 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use crate::scenes::{self, Figure};
-use crate::{checkout, command, database_engine, figures};
+use crate::{checkout, command, database_engine, figures, fuzz};
 
-/// Modules of the e2e tests with a matrix that an ordinary run samples.
-const MODULES: [&str; 13] = [
+/// The targets of `fuzz/`, an hour each.
+const FUZZ: &str = "fuzz";
+
+/// Modules of the e2e tests with a matrix that an ordinary run samples, and [`FUZZ`].
+const MODULES: [&str; 16] = [
     "load",
     "crash",
     "churn",
@@ -24,7 +27,10 @@ const MODULES: [&str; 13] = [
     "dotenv",
     "engine",
     "faults",
+    "flood",
+    FUZZ,
     "migration",
+    "openapi",
     "rotation",
     "storm",
     "transfer",
@@ -75,6 +81,9 @@ fn build(root: &Path) -> Result<()> {
 
 /// Runs one module whole, its output passed through.
 fn run(root: &Path, module: &str) -> Result<Vec<Figure>> {
+    if module == FUZZ {
+        return fuzz::soak(root);
+    }
     let mut tests = database_engine::cargo("test");
     tests
         .args(["--locked", "--workspace", "--test", "e2e", "--"])

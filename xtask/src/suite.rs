@@ -42,6 +42,8 @@ pub enum Step {
     Terraform,
     /// The forge's workflows are sound
     Workflows,
+    /// Parsers of outside bytes hold for a few seconds each
+    Fuzz,
     /// Everything builds
     Build,
     /// Unit, integration and end-to-end tests
@@ -120,6 +122,7 @@ fn run(step: Step, root: &Path, built: bool) -> Result<Said> {
         Step::Shellcheck => scripts::shellcheck(root),
         Step::Terraform => terraform::check(root),
         Step::Workflows => workflows::check(root),
+        Step::Fuzz => steps::fuzz(),
         Step::Build => steps::build(root),
         Step::Test if built => runner::run(root),
         Step::Test => anyhow::bail!("not run: the build failed"),

@@ -5,7 +5,7 @@
 //!
 //! Does not: write files, judge values.
 
-use super::{Fault, Parsed, parse};
+use super::{Entry, Fault, Parsed, parse};
 
 /// Why a file was not changed. Never holds a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,7 +164,11 @@ fn remove_most(bytes: &[u8], key: &str, most: usize) -> Result<Vec<u8>, UpsertEr
             .iter()
             .position(|b| *b == b'\n')
             .map_or(tail.len(), |at| at + 1);
-        let alone = tail.get(..rest).unwrap_or_default().trim_ascii().is_empty();
+        // behind a closing quote another key may stand on the same line
+        let first =
+            |other: &Entry| other.span.end <= begins || other.span.start >= entry.span.start;
+        let alone = tail.get(..rest).unwrap_or_default().trim_ascii().is_empty()
+            && before.entries.iter().all(first);
         if alone && !entry.inherited {
             out.drain(begins..entry.span.end + rest);
         } else {

@@ -256,3 +256,17 @@ fn a_key_that_is_taken_out_leaves_every_other_byte() {
     // what another value is made of is not taken away from under it
     assert!(remove(b"KEY=x\nA=${KEY}\n", "KEY").is_err());
 }
+
+#[test]
+fn a_key_that_stands_twice_on_one_line_is_taken_out_and_its_neighbour_stays() {
+    for (file, left) in [
+        ("A=1\nK='old' K=D\r\nB=2\n", "A=1\nK='' K=''\r\nB=2\n"),
+        ("K='old' K=D", "K='' K=''"),
+        ("A='x' K=y\n", "A='x' K=''\n"),
+        ("A='x\ny' K=z\nB=2\n", "A='x\ny' K=''\nB=2\n"),
+        ("K=1\nexport K='2'\n", ""),
+    ] {
+        let removed = remove(file.as_bytes(), "K").unwrap();
+        assert_eq!(String::from_utf8_lossy(&removed), left, "{file:?}");
+    }
+}

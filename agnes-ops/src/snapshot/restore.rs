@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use self::configuration::Wanted;
 use self::loss::Loss;
 use self::steps::{Restore, Stopped};
-use self::transaction::{Phase, Transaction, journal};
+use self::transaction::{Phase, Transaction};
 use super::create::sweep;
 use super::manifest::{Manifest, Reason, id as named};
 use super::room::enough;
@@ -403,4 +403,9 @@ fn is_there(deployment: Deployment<'_>) -> Result<bool> {
     let size = deployment.host.size(&path);
     size.map(|size| size.is_some())
         .map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))
+}
+
+/// The journal of restores.
+fn journal(settings: &Settings) -> Journal {
+    Journal::new(&settings.state_dir, "restore")
 }

@@ -9,6 +9,7 @@
 use time::{Duration, OffsetDateTime};
 
 use super::certificate::Certificate;
+use crate::outcome::one_line;
 
 /// A chain whose blocks all parsed; the first is the leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +140,8 @@ impl Chain {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(Refused::one(Reason::Empty, "there is nothing in it"));
         }
-        let not_pem = |why: String| Refused::one(Reason::NotPem, why);
+        // the reader repeats what stands in the file, which may speak to terminals
+        let not_pem = |why: String| Refused::one(Reason::NotPem, one_line(&why));
         let text = std::str::from_utf8(bytes).map_err(|_| not_pem("it is not text".into()))?;
         let begins = text.matches("-----BEGIN ").count();
         let ends = text.matches("-----END ").count();
@@ -364,4 +366,22 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 fn rfc3339(time: OffsetDateTime) -> String {
     time.format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_chain_says_of_itself_is_one_line_and_speaks_to_no_terminal() {
+        for foreign in [
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERT\n\u{1b}[2Jhint: run this\n-----\n",
+            "-----BEGIN A\u{1b}[2J\nB-----\nAAAA\n-----END A\u{1b}[2J\nB-----\n",
+        ] {
+            let refused = Chain::parse(foreign.as_bytes()).unwrap_err();
+            let line = refused.line();
+            assert!(line.starts_with("not-pem: "), "{line:?}");
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
+    }
 }

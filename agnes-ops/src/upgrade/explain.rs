@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::apply::runtime_process;
 use super::check::{described, findings, said, words};
+use super::journal;
 use super::ledger::{Bad, Ledger};
 use super::plan::{App, Decision, Seen, decide};
 use super::steps::{self, Planned};
-use super::transaction::{Phase, Transaction, journal};
+use super::transaction::{Phase, Transaction};
 use super::{SERVICE, Surroundings, observe};
 use crate::deployment::Deployment;
 use crate::image::Digest;

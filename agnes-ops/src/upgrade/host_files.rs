@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::containers::{Docker, kept_container};
-use super::transaction::Release;
+use super::transaction::{HostFiles, Release};
 use crate::deployment::Deployment;
 use crate::host::{Entry, Host};
 
@@ -28,15 +27,6 @@ const PROGRAM: &str = "agnes-ops";
 const OUR_TIMER: &str = "/etc/systemd/system/agnes-upgrade.timer";
 /// How long rendering may take.
 const RENDER: Duration = Duration::from_secs(120);
-
-/// Which generation is exchanged for which.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostFiles {
-    /// What `current` named; `None`: there was none, and what is installed on the host counts.
-    pub from: Option<String>,
-    /// What it shall name.
-    pub to: String,
-}
 
 /// Takes the files out of a kept image; `None`: it has none.
 ///

@@ -4,14 +4,13 @@
 //!
 //! Does not: change anything.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agnes_config::Settings;
 use serde::{Deserialize, Serialize};
 
-use super::host_files::HostFiles;
 use crate::image::Digest;
-use crate::journal::Journal;
+use crate::journal::named;
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,10 +50,20 @@ impl Release {
     }
 }
 
+/// Which generation is exchanged for which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFiles {
+    /// What `current` named; `None`: there was none, and what is installed on the host counts.
+    pub from: Option<String>,
+    /// What it shall name.
+    pub to: String,
+}
+
 /// The whole of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
     /// Names the hold, the restore point and the proof.
+    #[serde(deserialize_with = "named::name")]
     pub id: String,
     /// How far it is.
     pub phase: Phase,
@@ -143,9 +152,4 @@ impl Transaction {
     pub fn scratch(&self, settings: &Settings) -> PathBuf {
         settings.state_dir.join("ops/rehearsal").join(&self.id)
     }
-}
-
-/// The journal of upgrades.
-pub fn journal(state_dir: &Path) -> Journal {
-    Journal::new(state_dir, "upgrade")
 }

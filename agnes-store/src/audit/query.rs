@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::Row;
 use super::chain::Fields;
+pub use super::cursor::Cursor;
 use crate::{Id, Result, clock};
 
 /// The most rows of one page.
@@ -29,42 +30,6 @@ pub struct Filter {
     pub from: Option<OffsetDateTime>,
     /// Before.
     pub to: Option<OffsetDateTime>,
-}
-
-/// Where a page begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cursor {
-    /// Behind so many of the rows that wait to be written.
-    Waiting(usize),
-    /// Before the row of this number; all that waits was given.
-    Before(i64),
-}
-
-impl Default for Cursor {
-    /// The first page.
-    fn default() -> Self {
-        Self::Waiting(0)
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Waiting(seen) => write!(f, "w{seen}"),
-            Self::Before(seq) => write!(f, "{seq}"),
-        }
-    }
-}
-
-impl std::str::FromStr for Cursor {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        match text.strip_prefix('w') {
-            Some(seen) => seen.parse().map(Self::Waiting),
-            None => text.parse().map(Self::Before),
-        }
-    }
 }
 
 impl Filter {

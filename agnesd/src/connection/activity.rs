@@ -15,6 +15,9 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
+/// So long nobody holds it against a connection that nothing is asked on it.
+pub(super) const NEW: Duration = Duration::from_secs(2);
+
 /// Shared by a connection's loop, its requests and its stream.
 #[derive(Debug)]
 pub(crate) struct Activity {
@@ -23,10 +26,14 @@ pub(crate) struct Activity {
     in_flight: AtomicUsize,
     /// Those of them that the router still works on.
     at_work: AtomicUsize,
+    /// Those of them whose body does not come.
+    starving: AtomicUsize,
     /// Milliseconds after `began` at which something was asked or handed over.
     asked: AtomicU64,
     /// The same for bytes that the kernel took.
     sent: AtomicU64,
+    /// The same for a part of a body that came.
+    received: AtomicU64,
     /// The kernel did not take what is to be sent.
     unsent: AtomicBool,
 }
@@ -38,7 +45,9 @@ impl Activity {
             began: Instant::now(),
             in_flight: AtomicUsize::new(0),
             at_work: AtomicUsize::new(0),
+            starving: AtomicUsize::new(0),
             asked: AtomicU64::new(0),
+            received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             unsent: AtomicBool::new(false),
         })
@@ -52,6 +61,7 @@ impl Activity {
         Asked {
             activity: Arc::clone(self),
             at_work: AtomicBool::new(true),
+            starving: AtomicBool::new(false),
         }
     }
 
@@ -96,6 +106,21 @@ impl Activity {
         Some(until).filter(|until| *until > now)
     }
 
+    /// Since when the client is waited for; `None`: the server works for it.
+    pub(super) fn waits(&self) -> Option<Waits> {
+        let times = [&self.asked, &self.sent, &self.received];
+        let last = times.map(|time| time.load(Ordering::Relaxed)).into_iter();
+        let since = self.began + Duration::from_millis(last.max().unwrap_or_default());
+        if self.in_flight.load(Ordering::Acquire) == 0 {
+            return Some(match since.elapsed() >= NEW {
+                true => Waits::ForRequest(since),
+                false => Waits::JustCame(since),
+            });
+        }
+        let worked_for = self.at_work.load(Ordering::Acquire);
+        (worked_for <= self.starving.load(Ordering::Acquire)).then_some(Waits::ForClient(since))
+    }
+
     /// The kernel took some bytes.
     pub(super) fn sent(&self) {
         self.note(&self.sent);
@@ -107,14 +132,39 @@ impl Activity {
     }
 }
 
+/// What a connection waits for, and since when; the first to go is the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waits {
+    /// A handshake, a head, or another request.
+    ForRequest(Instant),
+    /// More of a body, or that an answer is taken.
+    ForClient(Instant),
+    /// What a moment ago was not there, and may well be asked something at once: a probe is, amid a flood of slow bodies.
+    JustCame(Instant),
+}
+
 /// One request in flight.
 #[derive(Debug)]
 pub(super) struct Asked {
     activity: Arc<Activity>,
     at_work: AtomicBool,
+    starving: AtomicBool,
 }
 
 impl Asked {
+    /// Whether its body is waited for.
+    pub(super) fn starves(&self, starves: bool) {
+        let before = self.starving.swap(starves, Ordering::AcqRel);
+        match (before, starves) {
+            (false, true) => drop(self.activity.starving.fetch_add(1, Ordering::AcqRel)),
+            (true, false) => drop(self.activity.starving.fetch_sub(1, Ordering::AcqRel)),
+            _ => {}
+        }
+        if !starves {
+            self.activity.note(&self.activity.received);
+        }
+    }
+
     /// The router has answered.
     pub(super) fn answered(&self) {
         if self.at_work.swap(false, Ordering::AcqRel) {
@@ -126,6 +176,7 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
+        self.starves(false);
         self.answered();
         self.activity.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
@@ -134,11 +185,11 @@ impl Drop for Asked {
 /// An answer's body, which keeps its request in flight.
 pub(super) struct Held {
     body: Body,
-    asked: Asked,
+    asked: Arc<Asked>,
 }
 
 impl Held {
-    pub(super) fn new(body: Body, asked: Asked) -> Self {
+    pub(super) fn new(body: Body, asked: Arc<Asked>) -> Self {
         Self { body, asked }
     }
 }

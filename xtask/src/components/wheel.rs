@@ -74,7 +74,7 @@ pub(super) fn unpack(dir: &Path, component: &Component) -> Result<()> {
 }
 
 /// A Python that has pip; Debian's is installed when there is none.
-fn python_with_pip() -> Result<String> {
+pub(super) fn python_with_pip() -> Result<String> {
     let candidates = ["python3", "/usr/bin/python3"];
     let has_pip = |python: &&str| {
         command::capture(Command::new(python).args(["-m", "pip", "--version"])).is_ok()

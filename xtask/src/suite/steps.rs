@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::Said;
-use crate::{command, components, database_engine, docs, layers};
+use crate::{command, components, database_engine, docs, fuzz, layers};
 
 /// The package that links OpenSSL, and the one whose own tests do.
 const NEED_OPENSSL: [&str; 2] = ["agnes-e2e", "agnes-ops"];
@@ -38,7 +38,9 @@ pub(super) fn components() -> Result<Said> {
 }
 
 pub(super) fn fmt(root: &Path) -> Result<Said> {
-    loud(cargo(root).args(["fmt", "--all", "--check"]))
+    loud(cargo(root).args(["fmt", "--all", "--check"]))?;
+    // a workspace of its own
+    loud(cargo(&root.join("fuzz")).args(["fmt", "--all", "--check"]))
 }
 
 pub(super) fn clippy(root: &Path) -> Result<Said> {
@@ -102,6 +104,13 @@ pub(super) fn deny(root: &Path) -> Result<Said> {
             ])
             .current_dir(root),
     )
+}
+
+/// Long enough to see a promise that the last change broke; `cargo xtask soak fuzz` takes an hour for each.
+pub(super) fn fuzz() -> Result<Said> {
+    const SECS: u32 = 4;
+    fuzz::all(SECS)?;
+    Ok(Said::default())
 }
 
 pub(super) fn docs(root: &Path) -> Result<Said> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use agnes_config::Settings;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Journal;
+use crate::journal::named;
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +33,7 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
     /// Names the hold and where the replaced data is.
+    #[serde(deserialize_with = "named::name")]
     pub id: String,
     /// How far it is.
     pub phase: Phase,
@@ -41,6 +42,7 @@ pub struct Transaction {
     /// Whether the server ran before.
     pub ran: bool,
     /// Files of the configuration that are replaced too, below the deployment's directory; `true`: there was one before.
+    #[serde(deserialize_with = "named::below")]
     pub configuration: Vec<(PathBuf, bool)>,
     /// Secrets in `.env` are replaced too.
     #[serde(default)]
@@ -64,9 +66,4 @@ impl Transaction {
     pub fn room_path(&self, settings: &Settings) -> PathBuf {
         settings.state_dir.join("ops/scratch").join(self.room())
     }
-}
-
-/// The journal of restores.
-pub fn journal(settings: &Settings) -> Journal {
-    Journal::new(&settings.state_dir, "restore")
 }

@@ -25,6 +25,13 @@ async fn listen(limits: Limits, tls: Option<Arc<Served>>) -> (SocketAddr, watch:
     let address = socket.local_addr().unwrap();
     let (stop, stopping) = watch::channel(());
     let router = Router::new()
+        .route(
+            "/slow",
+            get(|| async {
+                sleep(Duration::from_secs(1)).await;
+                "ok"
+            }),
+        )
         .route("/ok", get(|| std::future::ready("ok")))
         .route("/large", get(|| std::future::ready("x".repeat(LARGE))))
         .route("/echo", post(|text: String| std::future::ready(text)));
@@ -166,7 +173,7 @@ async fn a_client_that_negotiates_h2_and_says_nothing_is_let_go() {
 }
 
 #[tokio::test]
-async fn above_the_cap_connections_wait_for_a_place() {
+async fn above_the_cap_an_idle_connection_makes_room_and_one_that_is_worked_for_does_not() {
     let (address, _stop) = listen(
         Limits {
             connections: 1,
@@ -175,17 +182,28 @@ async fn above_the_cap_connections_wait_for_a_place() {
         None,
     )
     .await;
-    let first = TcpStream::connect(address).await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
     sleep(Duration::from_millis(50)).await;
-    let mut second = TcpStream::connect(address).await.unwrap();
-    second.write_all(REQUEST).await.unwrap();
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let gone = timeout(PATIENCE, idle.read(&mut [0])).await.unwrap();
+    assert!(!gone.is_ok_and(|bytes| bytes > 0), "answered unasked");
+    sleep(Duration::from_millis(50)).await;
+    let mut third = TcpStream::connect(address).await.unwrap();
+    third.write_all(REQUEST).await.unwrap();
     let mut byte = [0];
     assert!(
-        timeout(SHORT, second.read_exact(&mut byte)).await.is_err(),
+        timeout(SHORT, third.read_exact(&mut byte)).await.is_err(),
         "served above the cap"
     );
-    drop(first);
-    timeout(Duration::from_secs(5), second.read_exact(&mut byte))
+    // its answer is whole, and then it is idle as others are
+    timeout(PATIENCE, busy.read_exact(&mut byte))
+        .await
+        .unwrap()
+        .unwrap();
+    timeout(PATIENCE, third.read_exact(&mut byte))
         .await
         .expect("its turn comes")
         .unwrap();

@@ -248,3 +248,18 @@ async fn a10_every_act_has_a_row_and_what_a_stranger_sends_forges_none() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_names_is_none_however_its_values_are_ordered() {
+    let place = Place::new();
+    let (_server, anyone, admin) = started(&place).await;
+    member(&admin, &anyone, "one@example.com").await;
+    let unnamed = admin
+        .patch("/api/users/one@example.com", json!([true, null]))
+        .await;
+    assert_eq!(unnamed.status, 422, "{}", unnamed.body);
+    let unnamed = anyone.post("/auth/token", json!([ADMIN, PASSWORD])).await;
+    assert_eq!(unnamed.status, 422, "{}", unnamed.body);
+    let user = admin.get("/api/users/one@example.com").await;
+    assert_eq!(user.body["disabled"], false);
+}
