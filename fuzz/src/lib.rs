@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod dotenv;
 pub mod journal;
 pub mod manifest;
+pub mod multipart;
 pub mod pem_chain;
 pub mod source_url;
 
@@ -27,6 +28,28 @@ mod chain;
 #[path = "../../agnes-ops/src/snapshot/manifest/document.rs"]
 #[allow(dead_code, reason = "a target needs a part of it")]
 mod document;
+/// What a form is answered with when it is none: that it is, no more.
+mod error {
+    pub type Answer<T> = Result<T, Problem>;
+
+    #[derive(Debug)]
+    pub struct Problem;
+
+    impl Problem {
+        pub fn bad_request(_: &'static str) -> Self {
+            Self
+        }
+
+        pub fn limit(_: axum::http::StatusCode, _: &'static str) -> Self {
+            Self
+        }
+    }
+}
+#[path = "../../agnesd/src/routes/data/form.rs"]
+mod form;
+#[path = "../../agnesd/src/files/id.rs"]
+#[allow(dead_code, reason = "a target needs a part of it")]
+mod id;
 #[path = "../../agnes-ops/src/image.rs"]
 #[allow(dead_code, reason = "a target needs a part of it")]
 mod image;
