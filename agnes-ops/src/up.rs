@@ -417,8 +417,10 @@ fn wanted(host: &Host, settings: &Settings, program: &Path) -> Result<Started> {
     })?;
     // all that it reads once; secrets are no part of it: they are taken up while it runs
     let read_once = format!(
-        "{:?} {:?} {:?} {:?} {:?} {}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
         settings.server,
+        settings.mail,
+        settings.oidc,
         settings.limits,
         settings.audit,
         settings.store,

@@ -47,6 +47,19 @@ pub struct Standing {
     pub user: Id,
     /// Of the user when the credential was judged.
     pub epoch: i64,
+    /// What was shown.
+    pub by: By,
+}
+
+/// What a caller showed, which has to be there still when its act happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A session.
+    Session(Id),
+    /// A personal token.
+    Token(Id),
+    /// What does not end but with the user.
+    Other,
 }
 
 /// A process of this host, as the kernel names the other end of a Unix socket.

@@ -46,6 +46,8 @@ pub struct Directory {
     pub(crate) token_hashes: Map<String, Id>,
     pub(crate) links: Map<String, Arc<Link>>,
     pub(crate) identities: Map<Identity, Id>,
+    /// Those for whom a link was a way in.
+    pub(crate) by_link: Set<Id>,
     pub(crate) settings: Map<String, Arc<Setting>>,
     pub(crate) jobs: Map<String, Arc<JobState>>,
 }
@@ -207,6 +209,17 @@ impl Directory {
     /// Whether somebody is known by an outside directory.
     pub fn has_identity(&self, user: Id) -> bool {
         self.identities.values().any(|of| *of == user)
+    }
+
+    /// Whom outside directories know somebody as.
+    pub fn identities_of(&self, user: Id) -> Vec<Identity> {
+        let all = self.identities.iter();
+        let mut found: Vec<Identity> = all
+            .filter(|(_, of)| **of == user)
+            .map(|(who, _)| who.clone())
+            .collect();
+        found.sort_unstable_by(|a, b| (&a.issuer, &a.subject).cmp(&(&b.issuer, &b.subject)));
+        found
     }
 
     /// What administrators set under this key.

@@ -18,7 +18,7 @@ pub use crate::directory::people::Identity;
 use crate::directory::people::{Kind, User};
 use crate::users::{normal_email, resource};
 use crate::writer::Txn;
-use crate::{Error, Id, Result, Store, text, timestamp};
+use crate::{Id, Result, Store, text, timestamp};
 
 /// Somebody as the outside directory knows them.
 #[derive(Debug, Clone)]
@@ -33,32 +33,85 @@ pub struct Outside {
     pub groups: Option<Vec<String>>,
 }
 
+/// Why somebody whom the outside directory vouches for is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotLetIn {
+    /// The user is disabled.
+    Disabled,
+    /// The address is of a user who is part of the server.
+    BuiltIn,
+    /// The address is of a user whom the same issuer knows as somebody else.
+    SomebodyElse,
+}
+
+impl NotLetIn {
+    /// In words, of the user.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Disabled => "is disabled",
+            Self::BuiltIn => "is part of the server",
+            Self::SomebodyElse => "is known to this issuer as somebody else",
+        }
+    }
+}
+
 impl Store {
     /// Begins a session of a person whom an outside directory knows; makes the person when nobody has the address.
     ///
     /// # Errors
-    /// [`Error::Credential`] when the user is disabled, part of the server, or known to the same issuer as somebody else;
-    /// [`Error::Invalid`] for an address that is none.
+    /// [`crate::Error::Invalid`] for an address that is none; whoever is not let in is no error of the store.
     pub async fn sign_in_from_outside(
         &self,
         origin: Origin,
         outside: Outside,
         refresh_hash: String,
         expires_at: OffsetDateTime,
-    ) -> Result<(Arc<Session>, Arc<User>)> {
+    ) -> Result<std::result::Result<(Arc<Session>, Arc<User>), NotLetIn>> {
         let email = normal_email(&outside.email)?;
-        let origin = Origin {
-            actor: email.clone(),
-            ..origin
-        };
         self.act_of(origin.standing, move |txn| {
-            let user = txn.person_from_outside(&origin, &outside, &email)?;
+            let user = match txn.person_from_outside(&origin, &outside, &email)? {
+                Ok(user) => user,
+                Err(why) => return Ok(Err(why)),
+            };
+            // of the user here, whatever the address is over there
+            let origin = Origin {
+                actor: user.email.clone(),
+                ..origin.clone()
+            };
             if let Some(groups) = &outside.groups {
                 txn.be_in_outside_groups(&origin, &user, groups)?;
             }
             let session =
                 txn.begin_session(&origin, &user, Method::Oidc, &refresh_hash, expires_at);
-            Ok((session, user))
+            Ok(Ok((session, user)))
+        })
+        .await
+    }
+
+    /// Forgets whom the outside directories know a user as: the next sign-in with its address connects it anew.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`]; [`crate::Error::LastAdmin`] when it is the last way in of the last administrator.
+    pub async fn forget_identities(&self, origin: Origin, user: Id) -> Result<Arc<User>> {
+        self.act_of(origin.standing, move |txn| {
+            let user = txn.user(user)?;
+            let known = txn.directory.identities_of(user.id);
+            if known.is_empty() {
+                return Ok(user);
+            }
+            if user.password_hash.is_none() {
+                txn.keep_an_admin_without(user.id)?;
+            }
+            txn.execute(
+                "DELETE FROM identities WHERE user_id = ?",
+                params![user.id.to_string()],
+            )?;
+            for who in &known {
+                txn.directory.identities.remove_mut(who);
+            }
+            let event = Event::done("user.identity_unlinked", resource(&user));
+            txn.audit(&origin, event.with("identities", known.len()));
+            Ok(user)
         })
         .await
     }
@@ -70,26 +123,25 @@ impl Txn<'_> {
         origin: &Origin,
         outside: &Outside,
         email: &str,
-    ) -> Result<Arc<User>> {
+    ) -> Result<std::result::Result<Arc<User>, NotLetIn>> {
         let known = self.directory.identities.get(&outside.identity).copied();
         if let Some(id) = known {
             let user = self.user(id)?;
-            return match user.disabled {
-                true => Err(Error::Credential),
+            return Ok(match user.disabled {
+                true => Err(NotLetIn::Disabled),
                 false => Ok(user),
-            };
+            });
         }
         let user = match self.directory.user_by_email(email).cloned() {
-            Some(user) if user.disabled || user.kind == Kind::System => {
-                return Err(Error::Credential);
-            }
+            Some(user) if user.kind == Kind::System => return Ok(Err(NotLetIn::BuiltIn)),
+            Some(user) if user.disabled => return Ok(Err(NotLetIn::Disabled)),
             // the address was given to another person over there
             Some(user)
                 if self
                     .directory
                     .is_known_to(user.id, &outside.identity.issuer) =>
             {
-                return Err(Error::Credential);
+                return Ok(Err(NotLetIn::SomebodyElse));
             }
             Some(user) => user,
             None => {
@@ -128,7 +180,7 @@ impl Txn<'_> {
             origin,
             event.with("issuer", outside.identity.issuer.clone()),
         );
-        Ok(user)
+        Ok(Ok(user))
     }
 
     /// Joins and leaves groups that stand for outside ones; an outside group that is mapped to a role and has no group here gets

@@ -43,8 +43,8 @@ impl Store {
     /// Makes a link that somebody asked for, who says the address is theirs.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for nobody, a disabled user and the scheduler; for a new password also for who has none and is
-    /// known by an outside directory: that one shows people out, and a password would let them in again.
+    /// [`Error::NotFound`] for nobody, a disabled user and the scheduler; also for who has no password and is known by an
+    /// outside directory: that one shows people out, and a link would let them in again.
     pub async fn ask_for_link(
         &self,
         origin: Origin,
@@ -57,7 +57,7 @@ impl Store {
         self.act_of(origin.standing, move |txn| {
             let user = txn.addressee(&email)?;
             let of_outside = user.password_hash.is_none() && txn.directory.has_identity(user.id);
-            if purpose == Purpose::Reset && of_outside {
+            if of_outside {
                 return Err(Error::NotFound("user"));
             }
             txn.insert_link(&origin, &user, purpose, &hash, expires_at);
@@ -79,6 +79,11 @@ impl Store {
     ) -> Result<(Arc<Session>, Arc<User>)> {
         self.act_of(origin.standing, move |txn| {
             let user = txn.use_link(Purpose::SignIn, &hash)?;
+            if !txn.directory.by_link.contains(&user.id) {
+                let now = timestamp(txn.now);
+                txn.insert("link_users", [text(user.id), now]);
+                txn.directory.by_link.insert_mut(user.id);
+            }
             let session =
                 txn.begin_session(&origin, &user, Method::Link, &refresh_hash, expires_at);
             Ok((session, user))

@@ -52,9 +52,9 @@ pub struct Refusals {
 impl Refusals {
     /// Counts a credential. `kind` says which: `password`, `bearer`, `scheduler`, …; `resource` what it was for.
     pub(crate) fn count(&self, origin: &Origin, kind: &'static str, resource: &str) {
-        // of passwords it is told whose was tried
+        // of passwords it is told whose was tried, of an OpenID provider's people who and why
         let whose = match kind {
-            "password" => tame(resource),
+            "password" | "oidc" => tame(resource),
             _ => String::new(),
         };
         self.add(origin, kind, whose, resource);

@@ -160,6 +160,7 @@ impl Store {
         self.act_of(origin.standing, move |txn| {
             let user = txn.bump_epoch(user)?;
             let ended = txn.end_sessions_of(user.id)?;
+            txn.remove_links_of(user.id, None)?;
             let event = Event::done("session.all_ended", resource(&user));
             txn.audit(&origin, event.with("sessions", ended));
             Ok(())

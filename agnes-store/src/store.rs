@@ -12,7 +12,7 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use crate::audit::query::{self, Cursor, Filter};
-use crate::audit::{Event, Origin, Row, Standing};
+use crate::audit::{By, Event, Origin, Row, Standing};
 use crate::audit::{resume, verify};
 use crate::directory::{Directory, load};
 use crate::engine::error::OpenError;
@@ -148,9 +148,17 @@ impl Store {
         F: FnMut(&mut Txn<'_>) -> Result<T> + Send + 'static,
     {
         self.act(move |txn| {
-            if let Some(Standing { user, epoch }) = standing {
+            if let Some(Standing { user, epoch, by }) = standing {
                 let user = txn.user(user)?;
-                if user.disabled || user.epoch != epoch {
+                let shown = match by {
+                    By::Session(id) => txn.directory.session(id).is_some(),
+                    By::Token(id) => {
+                        let token = txn.directory.tokens.get(&id);
+                        token.is_some_and(|token| token.is_valid(txn.now))
+                    }
+                    By::Other => true,
+                };
+                if user.disabled || user.epoch != epoch || !shown {
                     return Err(Error::Credential);
                 }
             }

@@ -22,6 +22,12 @@ pub const SCHEDULER_EMAIL: &str = "scheduler@system.local";
 /// The longest address, RFC 5321 section 4.5.3.1.3 less the brackets.
 const LONGEST_EMAIL: usize = 254;
 
+/// And the longest part before the `@`, section 4.5.3.1.1.
+const LONGEST_LOCAL: usize = 64;
+
+/// What stands before the `@` beside letters and digits, RFC 5322 section 3.2.3.
+const LOCAL: &str = "!#$%&'*+-/=?^_`{|}~";
+
 /// What a new user is made of.
 #[derive(Clone)]
 pub struct NewUser {
@@ -41,21 +47,27 @@ pub struct NewUser {
 /// # Errors
 /// [`Error::Invalid`] for what is no plausible address.
 pub fn normal_email(text: &str) -> Result<String> {
-    let email = text.trim().to_lowercase();
+    let email = text.trim().to_ascii_lowercase();
     let sound = email.len() <= LONGEST_EMAIL
-        && email
-            .chars()
-            .all(|c| !c.is_control() && !c.is_whitespace() && !"<>()[]\\,;:\"".contains(c))
         && email.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty()
-                && !domain.contains('@')
-                && domain.split('.').all(|label| !label.is_empty())
+            local.len() <= LONGEST_LOCAL
+                && local.split('.').all(|part| is_part(part, LOCAL))
+                && domain.split('.').all(|label| {
+                    is_part(label, "-") && !label.starts_with('-') && !label.ends_with('-')
+                })
         });
     if sound {
         Ok(email)
     } else {
         Err(Error::Invalid("email is no e-mail address"))
     }
+}
+
+/// Not empty, and of letters, digits and these alone. ASCII: letters that look alike, or become others in lower case, would be
+/// another's address, and mail goes to few of them.
+fn is_part(part: &str, others: &str) -> bool {
+    let sound = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+    !part.is_empty() && part.chars().all(sound)
 }
 
 impl Store {
@@ -195,6 +207,40 @@ impl Store {
         .await
     }
 
+    /// Gives a person another address: links to the old one end.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::BuiltIn`] for the scheduler, [`Error::Exists`], [`Error::Invalid`].
+    pub async fn set_email(&self, origin: Origin, id: Id, email: &str) -> Result<Arc<User>> {
+        let email = normal_email(email)?;
+        self.act_of(origin.standing, move |txn| {
+            let old = txn.user(id)?;
+            if old.kind == Kind::System {
+                return Err(Error::BuiltIn("this user"));
+            }
+            if old.email == email {
+                return Ok(old);
+            }
+            if txn.directory.user_by_email(&email).is_some() {
+                return Err(Error::Exists("user"));
+            }
+            txn.execute(
+                "UPDATE users SET email = ? WHERE id = ?",
+                params![email, id.to_string()],
+            )?;
+            txn.directory.emails.remove_mut(&old.email);
+            let user = txn.directory.put_user(User {
+                email: email.clone(),
+                ..User::clone(&old)
+            });
+            txn.remove_links_of(id, None)?;
+            let event = Event::done("user.email_changed", resource(&user));
+            txn.audit(&origin, event.with("from", old.email.clone()));
+            Ok(user)
+        })
+        .await
+    }
+
     /// Gives a person another password, and ends what was signed in with the old one.
     ///
     /// # Errors
@@ -216,6 +262,7 @@ impl Store {
                 ..User::clone(&user)
             })?;
             txn.end_sessions_of(id)?;
+            txn.remove_links_of(id, None)?;
             txn.audit(
                 &origin,
                 Event::done("user.password_changed", resource(&user)),
@@ -357,6 +404,12 @@ mod tests {
             "a@.com",
             "a\0@example.com",
             "<a@example.com>",
+            "a..b@example.com",
+            ".a@example.com",
+            "a@-example.com",
+            "ä@example.com",
+            // in lower case it would be "kate"
+            "\u{212a}ate@example.com",
         ] {
             assert!(normal_email(wrong).is_err(), "{wrong:?}");
         }

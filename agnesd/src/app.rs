@@ -191,7 +191,19 @@ impl App {
             let problems: Vec<String> = invalid.0.iter().map(ToString::to_string).collect();
             problems.join("; ")
         })?;
-        Ok(self.keys.replace(&settings.secrets))
+        let mut changed = self.keys.replace(&settings.secrets);
+        if self.mail.take_up(settings.mail.as_ref()) {
+            changed.push("smtp");
+        }
+        let oidc = settings.oidc.as_ref();
+        if self
+            .oidc
+            .as_ref()
+            .is_some_and(|provider| provider.take_up(oidc))
+        {
+            changed.push("oidc");
+        }
+        Ok(changed)
     }
 
     /// An access token of a session, from now on.

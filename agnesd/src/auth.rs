@@ -111,10 +111,10 @@ impl Caller {
     }
 
     /// Judges the `Authorization` header, and where there is none the cookie of a browser's session.
-    pub(crate) fn of(headers: &HeaderMap, store: &Store, keys: &Keys) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, store: &Store, keys: &Keys, kind: cookie::Kind) -> Self {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else {
-            return Self::of_cookie(headers, store, keys);
+            return Self::of_cookie(headers, store, keys, kind);
         };
         // two of them: a proxy and we might each read another one
         if values.next().is_some() {
@@ -132,8 +132,8 @@ impl Caller {
 
 impl Caller {
     /// A session that has ended is nobody's: its cookie stays with the browser for a while, and that is no attempt at anything.
-    fn of_cookie(headers: &HeaderMap, store: &Store, keys: &Keys) -> Self {
-        let Some(text) = cookie::among(headers) else {
+    fn of_cookie(headers: &HeaderMap, store: &Store, keys: &Keys, kind: cookie::Kind) -> Self {
+        let Some(text) = cookie::among(headers, kind) else {
             return Self::Anonymous;
         };
         let now = clock::now();

@@ -261,6 +261,8 @@ SETTINGS
 ADDRESSES
   GET /api/health   {\"status\":\"ok\"}
   GET /api/docs     every address, who may call it, what it takes and answers
+  GET /login        for people with a browser; GET / is what they see then
+  GET /api/events   what happens as it happens, over a WebSocket
   GET /healthz      live: 200 while the process answers
   GET /readyz       ready: 200, or 503 with `reasons` (draining, store)
 
@@ -268,7 +270,8 @@ ADDRESSES
   document repeats.
 
 LIMITS
-  A body of 1 MiB (413) that arrives within 30 s of its first read (408); an address of 8 KiB
+  A body of 1 MiB (413) that arrives within 30 s of its first read (408), but for files, which may
+  have 4 GiB and take as long as they go on; an address of 8 KiB
   (414); header fields of 32 KiB in sum, and 100 of them (431); 1024 connections on each listener:
   for one more, the one that has waited longest for its client is closed.
 
@@ -301,6 +304,7 @@ FILES
                               sends signals
   $STATE_DIR/agnesd.lock      locked for life: one agnesd for each STATE_DIR
   $DATA_DIR/run/agnesd.sock   the control socket; hold.json beside it while writes are held
+  $DATA_DIR/files/            what was uploaded
   $DATA_DIR/snapshots/        copies that the control socket was asked for; yours to remove
 
 SYSTEMD

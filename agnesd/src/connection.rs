@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use hyper::body::{Body as HttpBody, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::service::{Service, service_fn};
@@ -99,6 +99,9 @@ where
         async move {
             let response = tower::Service::call(&mut router, request).await?;
             asked.answered();
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                asked.upgraded();
+            }
             Ok::<_, std::convert::Infallible>(response.map(|body| Held::new(body, asked)))
         }
     });

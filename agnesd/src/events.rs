@@ -8,18 +8,21 @@
 use std::sync::Arc;
 
 use agnes_store::audit::Row;
-use agnes_store::clock;
+use agnes_store::{Id, clock};
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::auth::roles::{AUDITOR, JOB_OPERATOR};
+use crate::shares::{Share, Shares};
 
 /// How far a watcher may be behind, in events.
 const BEHIND: usize = 256;
 /// Watchers at once. Each may hold [`BEHIND`] events of some hundred bytes, which all share.
-pub(crate) const WATCHERS: usize = 256;
+const WATCHERS: usize = 256;
+/// Of one principal.
+const EACH: usize = 32;
 
 /// Whom an event is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub(crate) struct Told {
 pub(crate) struct Events {
     sender: broadcast::Sender<Arc<Told>>,
     places: Arc<Semaphore>,
+    shares: Shares,
     stopping: watch::Sender<bool>,
 }
 
@@ -68,13 +72,16 @@ impl Events {
         Self {
             sender: broadcast::Sender::new(BEHIND),
             places: Arc::new(Semaphore::new(WATCHERS)),
+            shares: Shares::of(EACH),
             stopping: watch::Sender::new(false),
         }
     }
 
-    /// Where watchers sit.
-    pub(crate) fn places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.places)
+    /// A place to watch from; `None`: all are taken, or all of this principal's share.
+    pub(crate) fn place(&self, principal: Id) -> Option<(OwnedSemaphorePermit, Share)> {
+        let share = self.shares.take(principal)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some((place, share))
     }
 
     /// What is told from now on.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agnes_store::{Error as StoreError, clock};
+use agnes_store::{Error as StoreError, Id, clock};
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -23,6 +23,7 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
+use crate::shares::{Share, Shares};
 use directory::Directory;
 pub(crate) use id::DataId;
 pub(crate) use name::Name;
@@ -37,6 +38,10 @@ pub(crate) const DELETED: &str = "data.deleted";
 
 /// Files that are received at once; others wait. What bounds the memory that uploads take.
 const AT_ONCE: usize = 64;
+/// Of one principal, so that nobody keeps all others from bringing any.
+const EACH: usize = 32;
+/// How often whoever has that many looks whether one of them is there.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,6 +96,7 @@ pub(crate) struct Files {
     /// Held by who changes what there is; has the highest version that was given.
     changing: Mutex<u64>,
     receiving: Arc<Semaphore>,
+    shares: Shares,
 }
 
 impl Files {
@@ -113,6 +119,7 @@ impl Files {
             shelf: Arc::new(shelf),
             changing: Mutex::new(last),
             receiving: Arc::new(Semaphore::new(AT_ONCE)),
+            shares: Shares::of(EACH),
         };
         Ok((files, unsettled))
     }
@@ -153,6 +160,23 @@ impl Files {
         };
         let directory = Arc::clone(&self.shelf.directory);
         Ok(Part::begin(directory, expected, permit).await?)
+    }
+
+    /// One of the files that `principal` may bring at once, to be kept until it is there; waits as [`Files::begin`] does.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub(crate) async fn share(&self, principal: Id) -> Result<Share, Refused> {
+        let taken = async {
+            loop {
+                if let Some(share) = self.shares.take(principal) {
+                    return share;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        let taken = tokio::time::timeout(PATIENCE, taken).await;
+        taken.map_err(|_| Refused::Busy)
     }
 
     /// Publishes `part` as `id`, in place of what is there, which is returned too. `tell` writes the row: it is given the file's

@@ -15,6 +15,7 @@ use agnes_store::audit::{Event, Origin, Outcome};
 use agnes_store::links::Purpose;
 use agnes_store::users::{User, normal_email};
 use agnes_store::{Error, Store, clock};
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::auth::secrets;
@@ -60,8 +61,8 @@ pub(crate) enum Last {
 pub(crate) struct Mail {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
-    /// `None`: no letter is ever sent.
-    server: Option<agnes_config::Mail>,
+    /// `None`: no letter is ever sent. Its password is another one after a reload.
+    server: Option<ArcSwap<agnes_config::Mail>>,
     /// What links begin with.
     public_url: String,
     places: Arc<Semaphore>,
@@ -75,7 +76,7 @@ impl Mail {
         Self {
             store,
             metrics,
-            server: settings.mail.clone(),
+            server: settings.mail.clone().map(ArcSwap::from_pointee),
             public_url: settings.server.public_url.clone(),
             places: Arc::new(Semaphore::new(ON_THE_WAY as usize)),
             recent: Throttle::of(TO_ONE_ADDRESS),
@@ -86,6 +87,26 @@ impl Mail {
     /// Whether letters can be sent at all.
     pub(crate) fn is_on(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// From here on the server is signed in at with these; `false`: with the same as before.
+    pub(crate) fn take_up(&self, mail: Option<&agnes_config::Mail>) -> bool {
+        let (Some(server), Some(new)) = (&self.server, mail) else {
+            return false;
+        };
+        let old = server.load_full();
+        let text = |mail: &agnes_config::Mail| {
+            let login = mail.login.as_ref();
+            login.map(|(user, password)| (user.clone(), password.expose().to_owned()))
+        };
+        let is_another = text(&old) != text(new);
+        if is_another {
+            server.store(Arc::new(agnes_config::Mail {
+                login: new.login.clone(),
+                ..agnes_config::Mail::clone(&old)
+            }));
+        }
+        is_another
     }
 
     /// How the last letter went.
@@ -137,6 +158,11 @@ impl Mail {
             return;
         }
         self.recent.count(&counted, Instant::now());
+        // nobody can time by their own next call whether this one had something to write
+        tokio::time::sleep(some_time()).await;
+        if self.store.directory().user_by_email(&email).is_none() {
+            return;
+        }
         let secret = match secrets::random() {
             Ok(secret) => secret,
             Err(why) => return self.gave_up(kind, &why.to_string()),
@@ -175,21 +201,22 @@ impl Mail {
 
     async fn deliver(
         &self,
-        server: &agnes_config::Mail,
+        server: &ArcSwap<agnes_config::Mail>,
         origin: Origin,
         purpose: Purpose,
         user: &User,
         secret: &str,
     ) {
         let kind = letter::kind(purpose);
-        let letter = letter::write(server, &self.public_url, purpose, user, secret);
+        let letter = letter::write(&server.load(), &self.public_url, purpose, user, secret);
         let letter = match letter {
             Ok(letter) => letter,
             Err(why) => return self.failed(origin, kind, user, &why).await,
         };
         let mut pauses = AGAIN.into_iter();
         loop {
-            let why = match smtp::send(server, letter.clone()).await {
+            let to = server.load_full();
+            let why = match smtp::send(&to, letter.clone()).await {
                 Ok(()) => {
                     self.went(Last::Sent);
                     self.metrics.letter(kind, "sent");
@@ -202,12 +229,15 @@ impl Mail {
                 Some(pause) => {
                     tracing::warn!(
                         "mail: {kind}: {}: {}; tried again in {pause:?}",
-                        server.host,
+                        to.host,
                         why.text
                     );
                     tokio::time::sleep(pause).await;
                 }
-                None => return self.failed(origin, kind, user, &why.text).await,
+                None => {
+                    let why = format!("{}:{}: {}", to.host, to.port, why.text);
+                    return self.failed(origin, kind, user, &why).await;
+                }
             }
         }
     }
@@ -229,4 +259,11 @@ impl Mail {
             tracing::error!("mail: {kind}: that no letter was sent is not in the audit log: {why}");
         }
     }
+}
+
+/// Up to two seconds.
+fn some_time() -> Duration {
+    let random = secrets::bytes().unwrap_or_default();
+    let [low, high, ..] = random;
+    Duration::from_millis(u64::from(u16::from_le_bytes([low, high])) % 2000)
 }

@@ -32,6 +32,7 @@ mod router;
 mod routes;
 mod scheduler;
 mod serve;
+mod shares;
 mod sign_in;
 mod sign_in_link;
 mod tls;

@@ -7,10 +7,11 @@
 //!
 //! Does not: know users, or begin sessions.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agnes_config::OidcGroups;
+use agnes_config::{OidcGroups, Secret};
+use arc_swap::ArcSwapOption;
 use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreIdToken, CoreProviderMetadata, CoreTokenResponse,
 };
@@ -19,7 +20,6 @@ use openidconnect::{
     OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse,
 };
 use serde_json::Value;
-use tokio::sync::Mutex;
 use url::Url;
 
 pub(crate) mod flow;
@@ -36,6 +36,12 @@ pub(crate) const CALLBACK: &str = "/auth/oidc/callback";
 const FRESH: Duration = Duration::from_secs(3600);
 /// A token that none of its keys signed makes us ask again, this seldom.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// A provider that did not answer is not asked again this long: whoever comes meanwhile hears it at once, and does not queue.
+const AWAY: Duration = Duration::from_secs(5);
+/// How far the provider's clock may be ahead of this host's, in seconds, and how old a token may be that was asked for just now.
+const AHEAD_SECS: i64 = 60;
+const OLD_SECS: i64 = 600;
 
 /// Why somebody was not signed in.
 #[derive(Debug)]
@@ -72,9 +78,15 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Provider {
     settings: agnes_config::Oidc,
+    /// Another one after a reload.
+    secret: ArcSwapOption<Secret>,
+    /// Whether it answered the last time it was asked; `None`: it was not asked yet.
+    answers: Mutex<Option<bool>>,
     redirect: String,
     http: Http,
-    known: Mutex<Option<Known>>,
+    known: tokio::sync::Mutex<Option<Known>>,
+    /// When it was last asked in vain, and why.
+    away: Mutex<Option<(Instant, String)>>,
 }
 
 impl Provider {
@@ -84,11 +96,37 @@ impl Provider {
     /// When there is no client for https here.
     pub(crate) fn new(settings: &agnes_config::Oidc, public_url: &str) -> Result<Self, String> {
         Ok(Self {
+            secret: ArcSwapOption::from_pointee(settings.client_secret.clone()),
+            answers: Mutex::default(),
             settings: settings.clone(),
             redirect: format!("{public_url}{CALLBACK}"),
             http: Http::new()?,
-            known: Mutex::new(None),
+            known: tokio::sync::Mutex::new(None),
+            away: Mutex::default(),
         })
+    }
+
+    /// From here on this is the client's secret; `false`: it was that before.
+    pub(crate) fn take_up(&self, oidc: Option<&agnes_config::Oidc>) -> bool {
+        let Some(oidc) = oidc else { return false };
+        let text = |secret: Option<&Secret>| secret.map(|secret| secret.expose().to_owned());
+        let is_another = text(self.secret.load().as_deref()) != text(oidc.client_secret.as_ref());
+        if is_another {
+            self.secret.store(oidc.client_secret.clone().map(Arc::new));
+        }
+        is_another
+    }
+
+    /// Whether it answered the last time it was asked; `None`: it was not asked yet.
+    pub(crate) fn answers(&self) -> Option<bool> {
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how it went.
+    fn noted<T>(&self, asked: Result<T, Failed>) -> Result<T, Failed> {
+        let answered = !matches!(asked, Err(Failed::Provider(_)));
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+        asked
     }
 
     /// Where a browser is sent to sign in.
@@ -96,6 +134,10 @@ impl Provider {
     /// # Errors
     /// [`Failed::Provider`].
     pub(crate) async fn address(&self, flow: &Flow) -> Result<Url, Failed> {
+        self.noted(self.address_of(flow).await)
+    }
+
+    async fn address_of(&self, flow: &Flow) -> Result<Url, Failed> {
         let metadata = self.metadata(FRESH).await?;
         let client = self.client(&metadata)?;
         let (state, nonce) = (flow.state.clone(), flow.nonce.clone());
@@ -130,6 +172,10 @@ impl Provider {
     /// # Errors
     /// [`Failed`].
     pub(crate) async fn somebody(&self, code: &str, flow: &Flow) -> Result<Somebody, Failed> {
+        self.noted(self.somebody_with(code, flow).await)
+    }
+
+    async fn somebody_with(&self, code: &str, flow: &Flow) -> Result<Somebody, Failed> {
         let metadata = self.metadata(FRESH).await?;
         let client = self.client(&metadata)?;
         let exchange = client
@@ -190,6 +236,15 @@ impl Provider {
                 return Err(refused("is of another access token".to_owned()));
             }
         }
+        // OpenID Connect Core section 3.1.3.7, 5 and 10
+        let party = claims.authorized_party();
+        if party.is_some_and(|party| party.as_str() != self.settings.client_id) {
+            return Err(refused("was given to another client".to_owned()));
+        }
+        let age = agnes_store::clock::now().unix_timestamp() - claims.issue_time().timestamp();
+        if !(-AHEAD_SECS..=OLD_SECS).contains(&age) {
+            return Err(refused("was issued at another time than now".to_owned()));
+        }
         let email = claims.email().map(|email| email.as_str().to_owned());
         let email = email.ok_or_else(|| refused("has no email".to_owned()))?;
         if claims.email_verified() != Some(true) {
@@ -214,6 +269,15 @@ impl Provider {
         if let Some(known) = known.as_ref().filter(|known| known.at.elapsed() < age) {
             return Ok(Arc::clone(&known.metadata));
         }
+        // asked in vain while this one waited
+        let away = self
+            .away
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((_, why)) = away.filter(|(at, _)| at.elapsed() < AWAY) {
+            return Err(Failed::Provider(why));
+        }
         let issuer = IssuerUrl::new(self.settings.issuer.clone());
         let issuer = issuer.map_err(|why| Failed::Provider(format!("OIDC_ISSUER: {why}")))?;
         let found = CoreProviderMetadata::discover_async(issuer, &self.http).await;
@@ -226,17 +290,18 @@ impl Provider {
                 });
                 Ok(metadata)
             }
-            Err(why) => Err(Failed::Provider(format!(
-                "{}: {}",
-                self.settings.issuer,
-                http::in_words(&why)
-            ))),
+            Err(why) => {
+                let why = format!("{}: {}", self.settings.issuer, http::in_words(&why));
+                let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+                *away = Some((Instant::now(), why.clone()));
+                Err(Failed::Provider(why))
+            }
         }
     }
 
     fn client(&self, metadata: &CoreProviderMetadata) -> Result<Client, Failed> {
         let id = ClientId::new(self.settings.client_id.clone());
-        let secret = self.settings.client_secret.as_ref();
+        let secret = self.secret.load_full();
         let secret = secret.map(|secret| ClientSecret::new(secret.expose().to_owned()));
         let redirect = RedirectUrl::new(self.redirect.clone());
         let redirect = redirect.map_err(|why| Failed::Provider(format!("PUBLIC_URL: {why}")))?;

@@ -15,7 +15,7 @@ use crate::app::App;
 /// Secrets that are in use.
 #[derive(Debug)]
 pub(crate) struct Reloaded {
-    /// `jwt`, `session`, `scheduler`, `bootstrap`: those that are others now.
+    /// `jwt`, `session`, `scheduler`, `bootstrap`, `smtp`, `oidc`: those that are others now.
     pub(crate) changed: Vec<&'static str>,
 }
 

@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 
-use agnes_store::audit::{Origin, Standing};
+use agnes_store::audit::{By, Origin, Standing};
 use axum::body::Bytes;
 use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -15,7 +15,7 @@ use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::auth::{Caller, Principal};
+use crate::auth::{Caller, Credential, Principal};
 use crate::client_address::ClientAddress;
 pub(crate) use crate::client_address::Way;
 use crate::error::Problem;
@@ -60,6 +60,11 @@ impl Asker {
                 standing: caller.principal().map(|principal| Standing {
                     user: principal.user.id,
                     epoch: principal.user.epoch,
+                    by: match &principal.credential {
+                        Credential::Session(id, _) => By::Session(*id),
+                        Credential::Personal(token) => By::Token(token.id),
+                        Credential::Scheduler(_) => By::Other,
+                    },
                 }),
             },
             caller,

@@ -100,6 +100,11 @@ pub(crate) fn table() -> Table {
             users::disable,
         )
         .post("/api/users/{id}/enable", admin(Scope::Admin), users::enable)
+        .delete(
+            "/api/users/{id}/identities",
+            admin(Scope::Admin),
+            users::forget_identities,
+        )
         .get("/api/groups", admin(Scope::Admin), groups::list)
         .post("/api/groups", admin(Scope::Admin), groups::create)
         .get("/api/groups/{id}", admin(Scope::Admin), groups::show)

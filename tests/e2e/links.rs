@@ -54,7 +54,8 @@ impl Host {
 
     fn audit(&self, action: &str) -> Vec<Value> {
         let page = self.admin.get(&format!("/api/audit?action={action}"));
-        page.body["items"].as_array().unwrap().clone()
+        let items = page.body["items"].as_array();
+        items.unwrap_or_else(|| panic!("{page:?}")).clone()
     }
 }
 
@@ -296,6 +297,8 @@ fn w02_a_letter_that_no_server_takes_is_the_operators_to_know_and_not_the_caller
     );
     assert!(host.log().contains("no letter was sent"));
     assert_eq!(health(), "degraded");
+    let told = host.deployment.ops(&["doctor", "server.sign-in"]).exits(10);
+    assert!(told.stdout.contains("the last letter"), "{}", told.stdout);
     // away for a moment: tried again, and then it came
     mail.stop();
     is_accepted(
@@ -310,6 +313,115 @@ fn w02_a_letter_that_no_server_takes_is_the_operators_to_know_and_not_the_caller
         .post("/auth/magic/verify", &json!({"token": token}))
         .is(200);
     until(|| health() == "ok");
+    host.deployment.ops(&["doctor", "server.sign-in"]).exits(0);
+}
+
+#[test]
+fn a_mail_server_that_is_set_later_and_its_next_password_are_taken_up() {
+    let Some(mail) = MailServer::start(Way::Starttls).unwrap() else {
+        return;
+    };
+    let mut host = Host::new(None);
+    let authority = mail.authority().display().to_string();
+    host.deployment.set_environment("SSL_CERT_FILE", authority);
+    // as somebody does with an editor: the keys that are there stay
+    let file = host.deployment.dir().join(".env");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let write = |password: &str| {
+        let port = mail.port();
+        let more = format!(
+            "SMTP_HOST=localhost\nSMTP_PORT={port}\nSMTP_TLS=starttls\nSMTP_USER={USER}\nSMTP_PASSWORD={password}\n"
+        );
+        std::fs::write(&file, format!("{before}\n{more}")).unwrap();
+    };
+    write("not-the-one");
+    host.deployment
+        .ops(&["up"])
+        .exits(0)
+        .with_outcome("changed");
+    is_accepted(
+        &host
+            .anyone
+            .post("/auth/magic/request", &json!({"email": ADMIN})),
+    );
+    until(|| !host.audit("mail.failed").is_empty());
+    write(MAIL_PASSWORD);
+    let pid = std::fs::read_to_string(host.deployment.state().join("agnesd.pid")).unwrap();
+    let server = nix::unistd::Pid::from_raw(pid.trim().parse().unwrap());
+    nix::sys::signal::kill(server, nix::sys::signal::Signal::SIGHUP).unwrap();
+    until(|| {
+        let reloads = host.audit("keys.reloaded");
+        reloads
+            .iter()
+            .any(|row| row["metadata"]["changed"] == json!(["smtp"]))
+    });
+    is_accepted(
+        &host
+            .anyone
+            .post("/auth/magic/request", &json!({"email": ADMIN})),
+    );
+    let (_, token) = link(&mail.mails(1), ADMIN);
+    host.anyone
+        .post("/auth/magic/verify", &json!({"token": token}))
+        .is(200);
+}
+
+#[test]
+fn a04_who_signs_in_by_mail_is_an_administrator_who_can_and_bootstrap_is_closed_for_good() {
+    let Some(mail) = MailServer::start(Way::Clear).unwrap() else {
+        return;
+    };
+    let address = ports::free_address();
+    let deployment = Deployment::process(address)
+        .with("PUBLIC_URL", PUBLIC)
+        .with("SEED_ADMIN_EMAIL", ADMIN)
+        .with("SMTP_HOST", "localhost")
+        .with("SMTP_TLS", "none")
+        .with("SMTP_PORT", mail.port().to_string());
+    deployment.ops(&["up"]).exits(0);
+    let anyone = Caller::of(address);
+    is_accepted(&anyone.post("/auth/magic/request", &json!({"email": ADMIN})));
+    let (_, token) = link(&mail.mails(1), ADMIN);
+    let signed = anyone
+        .post("/auth/magic/verify", &json!({"token": token}))
+        .is(200);
+    let admin = anyone.bearing(&signed.text("access_token"));
+    assert_eq!(admin.get("/api/me").is(200).body["admin"], true);
+    let form = json!({"email": ADMIN, "password": PASSWORD});
+    for _ in 0..2 {
+        anyone.post("/auth/bootstrap", &form).is(409);
+        // also when nobody is signed in, and after a start
+        admin.post("/auth/logout-all", &json!({}));
+        deployment.ops(&["down"]).exits(0);
+        deployment.ops(&["up"]).exits(0);
+    }
+    deployment.ops(&["down"]);
+}
+
+#[test]
+fn a08_a_changed_password_ends_every_link() {
+    let Some(mail) = MailServer::start(Way::Starttls).unwrap() else {
+        return;
+    };
+    let host = Host::new(Some(&mail));
+    is_accepted(
+        &host
+            .anyone
+            .post("/auth/magic/request", &json!({"email": ADMIN})),
+    );
+    is_accepted(
+        &host
+            .anyone
+            .post("/auth/reset/request", &json!({"email": ADMIN})),
+    );
+    let mails = mail.mails(2);
+    let change = json!({"current_password": PASSWORD, "new_password": ANOTHER});
+    host.admin.post("/auth/password", &change).is(204);
+    for letter in &mails {
+        let (path, token) = link(std::slice::from_ref(letter), ADMIN);
+        let body = json!({"token": token, "password": "a third correct horse"});
+        host.anyone.post(&path, &body).is(401);
+    }
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn w07_a_real_prometheus_gets_every_metric_that_the_rules_read() {
     // lines that are there only once there is something to count
     let later = [
         "agnes_jobs_runs_total",
+        "agnes_mail_letters_total",
         "agnes_rate_limited_total",
         "agnes_ops_findings",
         // in a container the kernel may not say

@@ -66,6 +66,7 @@ pub static CHECKS: &[Check] = &[
     check!("store.audit", Quick, Critical, "the audit log has a gap, or was changed", "compromised-agent", ["server.answers"], server::audit),
     check!("store.chain", Deep, Critical, "the audit log is not the one that was written", "compromised-agent", ["server.answers", "store.audit"], server::chain),
     check!("jobs.failing", Quick, Warning, "a job's work is not done", "database-down", ["server.answers", "store.write", "server.held"], server::jobs),
+    check!("server.sign-in", Quick, Warning, "somebody cannot sign in, or set a new password", "nobody-can-sign-in", ["server.answers"], server::sign_in),
     check!("server.limited", Deep, Warning, "somebody's calls get 429", "rate-limit-false-positives", ["server.answers"], server::limited),
     check!("secrets.rotation-open", Quick, Warning, "an old secret still opens what it opened", "quarterly-rotation", ["server.answers"], |patient| secrets::of(patient, "secrets.rotation-open")),
     check!("secrets.not-in-process", Quick, Critical, "calls with the right secret are refused, or with an old one taken", "quarterly-rotation", ["secrets.live-differs", "secrets.env-differs", "server.answers"], |patient| secrets::of(patient, "secrets.not-in-process")),
@@ -107,7 +108,7 @@ pub static CHECKS: &[Check] = &[
     check!("drill.failed", Quick, Warning, "nobody knows how long a restore takes", "drill", ["disk.", "docker.engine", "snapshot."], |patient| records::failed(patient, "snapshot-drill", "snapshot drill")),
     check!("units.failed", Quick, Warning, "its work is not done", "timers", ["config.", "disk.", "docker.engine", "server.answers", "snapshot.failed", "tls.failed", "secrets.failed", "upgrade.failed", "drill.failed", "boot.failed", "units.no-program"], |patient| units::of(patient, "units.failed")),
     check!("timers.effect", Quick, Warning, "its work is not done, and nothing says so", "timers", ["units.", "disk.", "config."], units::effect),
-    check!("alerts.mail", Deep, Warning, "nobody is told by mail", "alerts-not-delivered", ["dns.resolves"], alerts::mail),
+    check!("alerts.mail", Deep, Warning, "no mail is sent: findings are not told, people cannot sign in by it", "alerts-not-delivered", ["dns.resolves"], alerts::mail),
     check!("alerts.undelivered", Quick, Warning, "somebody is not told what is wrong", "alerts-not-delivered", ["disk.", "alerts.mail"], alerts::undelivered),
 ];
 

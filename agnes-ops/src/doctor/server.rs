@@ -97,6 +97,32 @@ pub(super) fn write(patient: &Patient<'_>) -> Seen {
     })
 }
 
+/// What the server found out the last time somebody wanted to sign in by mail, or at an OpenID provider.
+pub(super) fn sign_in(patient: &Patient<'_>) -> Seen {
+    with(patient, |settings, state| {
+        let is = |way: &str| {
+            let how = state.pointer(&format!("/sign_in/{way}"));
+            how.and_then(Value::as_str) == Some("failed")
+        };
+        let dir = settings.dir.display();
+        if is("mail") {
+            return Seen::found(
+                "mail",
+                "the last letter with a link was not taken by the mail server",
+                format!("agnes-ops -C {dir} doctor alerts.mail; the server's log says why"),
+            );
+        }
+        if is("oidc") {
+            return Seen::found(
+                "OIDC_ISSUER",
+                "the OpenID provider could not be asked the last time",
+                "look at the server's log for `oidc:`",
+            );
+        }
+        Seen::Passed
+    })
+}
+
 pub(super) fn ready(patient: &Patient<'_>) -> Seen {
     with(patient, |settings, state| {
         if state.get("ready").and_then(Value::as_bool) != Some(false)

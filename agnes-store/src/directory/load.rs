@@ -203,7 +203,11 @@ fn credentials(connection: &Connection, directory: &mut Directory) -> Result<()>
             directory.put_identity(who, id(row, 2, "identities")?);
             Ok(())
         },
-    )
+    )?;
+    each(connection, "SELECT user_id FROM link_users", |row| {
+        directory.by_link.insert_mut(id(row, 0, "link_users")?);
+        Ok(())
+    })
 }
 
 fn each(

@@ -88,9 +88,12 @@ impl Directory {
         all.any(|(who, of)| *of == user && who.issuer == issuer)
     }
 
-    /// Whether there is a way in for this person: a password, or an outside directory.
+    /// Whether there is a way in for this person: a password, an outside directory, or a link that was one before.
     pub fn can_sign_in(&self, user: &User) -> bool {
-        !user.disabled && (user.password_hash.is_some() || self.has_identity(user.id))
+        let ways = user.password_hash.is_some()
+            || self.has_identity(user.id)
+            || self.by_link.contains(&user.id);
+        !user.disabled && ways
     }
 
     pub(crate) fn put_user(&mut self, user: User) -> Arc<User> {

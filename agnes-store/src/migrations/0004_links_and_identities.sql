@@ -15,3 +15,8 @@ CREATE TABLE identities (
     user_id   VARCHAR NOT NULL,
     linked_at TIMESTAMP NOT NULL
 );
+-- People for whom a link was a way in: from then on they count among those who can sign in.
+CREATE TABLE link_users (
+    user_id  VARCHAR NOT NULL,
+    first_at TIMESTAMP NOT NULL
+);

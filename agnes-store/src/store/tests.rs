@@ -231,6 +231,7 @@ async fn a08_who_is_shut_out_meanwhile_acts_no_more() {
         standing: Some(crate::audit::Standing {
             user: user.id,
             epoch: user.epoch,
+            by: crate::audit::By::Other,
         }),
         ..origin()
     };

@@ -12,6 +12,7 @@ use axum::http::header::{COOKIE, HOST, HeaderMap, ORIGIN};
 use axum::http::{Method, Uri};
 
 use super::secrets;
+use crate::client_address::Way;
 
 /// On plain HTTP.
 pub(crate) const NAME: &str = "agnes_session";
@@ -61,28 +62,55 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     bytes.collect()
 }
 
+/// Which of two names a cookie has: where TLS protects the way, only the one that this very host can have set counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Everything is on plain HTTP, as far as is known.
+    Plain,
+    /// `Secure`, with the prefix `__Host-`.
+    Host,
+}
+
+impl Kind {
+    /// For who came this way to a server that people reach at this address.
+    pub(crate) fn of(way: Way, public_url: &str) -> Self {
+        match way == Way::Https || public_url.starts_with("https:") {
+            true => Self::Host,
+            false => Self::Plain,
+        }
+    }
+}
+
 /// The text of our cookie among those that a browser sent.
-pub(super) fn among(headers: &HeaderMap) -> Option<&str> {
-    find(headers, [HOST_NAME, NAME])
+pub(super) fn among(headers: &HeaderMap, kind: Kind) -> Option<&str> {
+    find(
+        headers,
+        match kind {
+            Kind::Plain => NAME,
+            Kind::Host => HOST_NAME,
+        },
+    )
 }
 
 /// The same of the cookie of a flow.
-pub(crate) fn flow_among(headers: &HeaderMap) -> Option<&str> {
-    find(headers, [HOST_FLOW, FLOW])
+pub(crate) fn flow_among(headers: &HeaderMap, kind: Kind) -> Option<&str> {
+    find(
+        headers,
+        match kind {
+            Kind::Plain => FLOW,
+            Kind::Host => HOST_FLOW,
+        },
+    )
 }
 
-/// The first of these names that is there: one that only this host can have set comes first.
-fn find<'a>(headers: &'a HeaderMap, names: [&str; 2]) -> Option<&'a str> {
-    let of = |name: &str| {
-        let lines = headers.get_all(COOKIE).iter();
-        let texts = lines.filter_map(|line| line.to_str().ok());
-        let mut pairs = texts.flat_map(|text| text.split(';'));
-        pairs.find_map(|pair| {
-            let (found, value) = pair.trim().split_once('=')?;
-            (found == name).then_some(value)
-        })
-    };
-    let found = names.into_iter().find_map(of);
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter();
+    let texts = lines.filter_map(|line| line.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';'));
+    let found = pairs.find_map(|pair| {
+        let (found, value) = pair.trim().split_once('=')?;
+        (found == name).then_some(value)
+    });
     found.filter(|value| !value.is_empty())
 }
 
@@ -90,7 +118,7 @@ fn find<'a>(headers: &'a HeaderMap, names: [&str; 2]) -> Option<&'a str> {
 /// `Origin`. One that says neither is not believed.
 pub(crate) fn is_of_our_own_page(headers: &HeaderMap, uri: &Uri, public_url: &str) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin" || site == "none";
+        return site == "same-origin";
     }
     headers.contains_key(ORIGIN) && !is_foreign(headers, uri, public_url)
 }
@@ -159,25 +187,36 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_that_only_this_host_can_set_comes_first() {
-        for (line, want) in [
-            ("agnes_session=a", Some("a")),
-            ("x=1; agnes_session=a; y=2", Some("a")),
-            ("agnes_session=a; __Host-agnes_session=b", Some("b")),
-            ("xagnes_session=a", None),
-            ("agnes_session=", None),
-            ("agnes_session", None),
-            (";;=;", None),
+    fn where_tls_protects_the_way_only_the_cookie_that_this_host_set_counts() {
+        for (line, plain, host) in [
+            ("agnes_session=a", Some("a"), None),
+            ("x=1; agnes_session=a; y=2", Some("a"), None),
+            (
+                "agnes_session=a; __Host-agnes_session=b",
+                Some("a"),
+                Some("b"),
+            ),
+            ("xagnes_session=a", None, None),
+            ("agnes_session=", None, None),
+            ("agnes_session", None, None),
+            (";;=;", None, None),
         ] {
-            assert_eq!(among(&headers(&[("cookie", line)])), want, "{line}");
+            let headers = headers(&[("cookie", line)]);
+            assert_eq!(among(&headers, Kind::Plain), plain, "{line}");
+            assert_eq!(among(&headers, Kind::Host), host, "{line}");
         }
         let mut two = headers(&[("cookie", "x=1"), ("cookie", "agnes_session=a")]);
-        assert_eq!(among(&two), Some("a"));
-        two.insert(
-            "cookie",
-            axum::http::HeaderValue::from_bytes(b"agnes_session=\xff").unwrap(),
-        );
-        assert_eq!(among(&two), None);
+        assert_eq!(among(&two, Kind::Plain), Some("a"));
+        let bytes = axum::http::HeaderValue::from_bytes(b"agnes_session=\xff").unwrap();
+        two.insert("cookie", bytes);
+        assert_eq!(among(&two, Kind::Plain), None);
+        for (way, url, kind) in [
+            (Way::Http, "http://localhost:8000", Kind::Plain),
+            (Way::Https, "http://localhost:8000", Kind::Host),
+            (Way::Http, "https://agnes.example.com", Kind::Host),
+        ] {
+            assert_eq!(Kind::of(way, url), kind);
+        }
     }
 
     #[test]
@@ -188,7 +227,7 @@ mod tests {
         type Said = &'static [(&'static str, &'static str)];
         let cases: [(Said, bool, bool); 12] = [
             (&[("sec-fetch-site", "same-origin")], true, false),
-            (&[("sec-fetch-site", "none")], true, false),
+            (&[("sec-fetch-site", "none")], false, false),
             (&[("sec-fetch-site", "same-site")], false, true),
             (&[("sec-fetch-site", "cross-site")], false, true),
             // the first word counts

@@ -36,6 +36,7 @@ pub(crate) struct Activity {
     received: AtomicU64,
     /// The kernel did not take what is to be sent.
     unsent: AtomicBool,
+    upgraded: AtomicBool,
 }
 
 impl Activity {
@@ -50,6 +51,7 @@ impl Activity {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             unsent: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
         })
     }
 
@@ -121,6 +123,15 @@ impl Activity {
         (worked_for <= self.starving.load(Ordering::Acquire)).then_some(Waits::ForClient(since))
     }
 
+    /// It is no HTTP any more: from here on only so many bytes a second are taken from it.
+    pub(super) fn upgraded(&self) {
+        self.upgraded.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
+    }
+
     /// The kernel took some bytes.
     pub(super) fn sent(&self) {
         self.note(&self.sent);
@@ -163,6 +174,11 @@ impl Asked {
         if !starves {
             self.activity.note(&self.activity.received);
         }
+    }
+
+    /// What it was answered with makes the connection another one.
+    pub(super) fn upgraded(&self) {
+        self.activity.upgraded();
     }
 
     /// The router has answered.

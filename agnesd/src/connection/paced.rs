@@ -17,6 +17,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::Activity;
 
+/// Bytes that a WebSocket takes in a second: thirty messages of 4 KiB, and as much again around them.
+const UPGRADED: usize = 256 << 10;
+
 /// What a slow client has to take each second, in bytes.
 const PACE: u64 = 1024;
 
@@ -28,6 +31,32 @@ pub(crate) struct Paced<S> {
     /// Set while the kernel refuses what is to be sent.
     until: Option<Pin<Box<Sleep>>>,
     activity: Arc<Activity>,
+    said: Said,
+}
+
+/// What came within the last second on a connection that is no HTTP any more: frames of a WebSocket that carry nothing cost the
+/// sender little and us a core.
+#[derive(Debug, Default)]
+struct Said {
+    since: Option<Instant>,
+    bytes: usize,
+}
+
+impl Said {
+    fn add(&mut self, bytes: usize) -> Result<()> {
+        let now = Instant::now();
+        match self.since {
+            Some(since) if now - since < Duration::from_secs(1) => self.bytes += bytes,
+            _ => (self.since, self.bytes) = (Some(now), bytes),
+        }
+        match self.bytes > UPGRADED {
+            true => Err(Error::new(
+                ErrorKind::QuotaExceeded,
+                "the client says too much",
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 impl<S> Paced<S> {
@@ -38,6 +67,7 @@ impl<S> Paced<S> {
             patience,
             until: None,
             activity,
+            said: Said::default(),
         }
     }
 
@@ -85,7 +115,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if self.activity.is_upgraded() && read.is_ready() {
+            let bytes = buf.filled().len() - before;
+            self.said.add(bytes)?;
+        }
+        read
     }
 }
 

@@ -15,6 +15,7 @@ use lettre::message::header::{
 };
 
 use super::LINK_SECS;
+use super::smtp::letter_domain;
 
 /// Where the page is that a sign-in link opens.
 const SIGN_IN_PATH: &str = "/auth/magic/verify";
@@ -95,7 +96,11 @@ pub(super) fn write(
         .subject(subject)
         .header(AutoSubmitted)
         .header(ContentType::TEXT_PLAIN)
-        .message_id(None)
+        .message_id(Some(format!(
+            "<{}@{}>",
+            agnes_store::Id::new(),
+            letter_domain(mail)
+        )))
         .body(body)
         .map_err(|why| why.to_string())
 }

@@ -11,6 +11,7 @@ use agnes_config::{Mail, MailTls};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 /// Of one step of the conversation.
@@ -52,6 +53,7 @@ fn transport(mail: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failed> 
     let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&mail.host)
         .port(mail.port)
         .tls(tls)
+        .hello_name(ClientId::Domain(letter_domain(mail).to_owned()))
         .timeout(Some(ANSWERS));
     Ok(match &mail.login {
         Some((user, password)) => {
@@ -61,6 +63,13 @@ fn transport(mail: &Mail) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failed> 
         None => builder,
     }
     .build())
+}
+
+/// By which name this host introduces itself, and letters are told apart: that of whom they are from, which the mail server
+/// expects; this host's own may be one that nobody knows.
+pub(super) fn letter_domain(mail: &Mail) -> &str {
+    let domain = mail.from.rsplit_once('@');
+    domain.map_or("localhost", |(_, domain)| domain)
 }
 
 /// The innermost words: the outer ones say only that it is about a connection.

@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 use super::limit;
 use crate::app::App;
 use crate::auth::{Caller, Credential, Inside, cookie};
-use crate::client_address::ClientAddress;
+use crate::client_address::{ClientAddress, Way};
 use crate::error::Problem;
 use crate::request::Asker;
 
@@ -43,7 +43,12 @@ pub(crate) async fn authenticate(
 ) -> Response {
     let caller = match request.extensions_mut().remove::<Inside>() {
         Some(Inside(principal)) => Caller::Known(principal),
-        None => Caller::of(request.headers(), &app.store, &app.keys),
+        None => {
+            let way = request.extensions().get::<Way>().copied();
+            let public_url = &app.settings.server.public_url;
+            let kind = cookie::Kind::of(way.unwrap_or(Way::Http), public_url);
+            Caller::of(request.headers(), &app.store, &app.keys, kind)
+        }
     };
     if by_cookie(&caller, &request)
         && !cookie::is_safe(request.method())

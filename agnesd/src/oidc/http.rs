@@ -82,11 +82,10 @@ impl<'c> AsyncHttpClient<'c> for Http {
 
 /// Without the URL: a query may hold a code.
 fn plain(why: reqwest::Error) -> String {
-    let (timeout, connect) = (why.is_timeout(), why.is_connect());
-    match (timeout, connect) {
-        (true, _) => format!("no answer in {} s", PATIENCE.as_secs()),
-        (_, true) => "no connection".to_owned(),
-        _ => why.without_url().to_string(),
+    match why.is_timeout() {
+        true => format!("no answer in {} s", PATIENCE.as_secs()),
+        // a name, an address or a certificate: the innermost words say which
+        false => in_words(&why.without_url()),
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn new_password(failed: Option<&str>) -> Markup {
                 (token())
                 label for="password" { "New password" }
                 input id="password" name="password" type="password" autocomplete="new-password" required minlength="12" maxlength="128" aria-describedby="password-help";
-                p.help id="password-help" { "12 to 128 characters. You are signed out everywhere." }
+                p.help id="password-help" { "12 to 128 characters. Every session ends; personal tokens stay." }
                 button type="submit" { "Set the password" }
             }
         },

@@ -77,6 +77,7 @@ use crate::routes::{
         users::remove,
         users::disable,
         users::enable,
+        users::forget_identities,
         groups::list,
         groups::create,
         groups::show,

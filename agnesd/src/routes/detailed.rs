@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::app::{App, COMMIT, Seen, VERSION};
 use crate::mail::Last;
+use crate::oidc::Provider;
 
 /// A disk with less is degraded: this share of it, and at least this many bytes.
 const FREE_SHARE: u64 = 20;
@@ -82,6 +83,8 @@ pub(super) struct Services {
     pub(super) tls: Tls,
     #[schema(inline)]
     pub(super) mail: Mail,
+    #[schema(inline)]
+    pub(super) oidc: Oidc,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -132,6 +135,12 @@ pub(super) struct Mail {
     pub(super) status: Health,
 }
 
+#[derive(Serialize, ToSchema)]
+pub(super) struct Oidc {
+    /// Off: no OpenID provider is set. Degraded: it did not answer the last time it was asked.
+    pub(super) status: Health,
+}
+
 impl Health {
     /// As it is written.
     pub(super) fn word(self) -> &'static str {
@@ -168,6 +177,7 @@ pub(super) async fn look(app: &App) -> Detailed {
         disk: disk(seen.as_ref(), can_write),
         tls: tls(app),
         mail: mail(app),
+        oidc: oidc(app),
     };
     let parts = [
         services.store.status,
@@ -175,6 +185,7 @@ pub(super) async fn look(app: &App) -> Detailed {
         services.disk.status,
         services.tls.status,
         services.mail.status,
+        services.oidc.status,
     ];
     let status = parts
         .into_iter()
@@ -282,6 +293,16 @@ fn mail(app: &App) -> Mail {
         (true, Last::Nothing | Last::Sent) => Health::Ok,
     };
     Mail { status }
+}
+
+fn oidc(app: &App) -> Oidc {
+    let provider = app.oidc.as_ref();
+    let status = match provider.map(Provider::answers) {
+        None => Health::Off,
+        Some(Some(false)) => Health::Degraded,
+        Some(None | Some(true)) => Health::Ok,
+    };
+    Oidc { status }
 }
 
 /// Whole days until then.

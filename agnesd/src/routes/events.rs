@@ -101,8 +101,8 @@ pub(crate) async fn watch(
         let status = axum::response::IntoResponse::into_response(why).status();
         Problem::limit(status, "this address takes WebSockets (RFC 6455) alone")
     })?;
-    let place = app.events.places().try_acquire_owned();
-    let place = place.map_err(|_| Problem::too_many_watch())?;
+    let place = app.events.place(principal.user.id);
+    let place = place.ok_or_else(Problem::too_many_watch)?;
     let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
     Ok(upgrade.on_upgrade(async move |socket| {
         let _place = place;

@@ -11,7 +11,7 @@ use agnes_store::clock;
 use agnes_store::identities::{Identity, Outside};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -72,17 +72,23 @@ pub(crate) async fn begin(State(app): State<Arc<App>>, way: Way) -> Answer<Respo
 pub(crate) async fn back(
     State(app): State<Arc<App>>,
     way: Way,
+    method: Method,
     headers: HeaderMap,
     asker: Asker,
     Params(back): Params<Back>,
 ) -> Answer<Response> {
     let provider = provider(&app)?;
-    let cookie = cookie::flow_among(&headers).unwrap_or_default();
+    // whoever only looks signs nobody in
+    if method == Method::HEAD {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let kind = cookie::Kind::of(way, &app.settings.server.public_url);
+    let cookie = cookie::flow_among(&headers, kind).unwrap_or_default();
     let mut response = match signed_in(&app, way, provider, cookie, &asker, &back).await {
         Ok(response) => response,
         Err(Ended::Failed(why)) => {
-            if let Failed::Refused(_) = &why {
-                app.store.refused(&asker.origin, "oidc", "auth.oidc");
+            if let Failed::Refused(why) = &why {
+                app.store.refused(&asker.origin, "oidc", why);
             }
             failed(&app, &why)
         }
@@ -129,6 +135,10 @@ async fn signed_in(
     let code = back.code.as_deref();
     let code = code.ok_or_else(|| refused("the provider sent no code"))?;
     let somebody = provider.somebody(code, &flow).await?;
+    let who = format!(
+        "{} ({} of {})",
+        somebody.email, somebody.subject, somebody.issuer
+    );
     let outside = Outside {
         identity: Identity {
             issuer: somebody.issuer,
@@ -143,12 +153,14 @@ async fn signed_in(
         .store
         .sign_in_from_outside(asker.origin.clone(), outside, none, end)
         .await;
-    let (session, user) = begun.map_err(|why| match why {
-        agnes_store::Error::Credential | agnes_store::Error::Invalid(_) => Ended::Failed(refused(
-            "the user is disabled, or the address is of somebody else here",
-        )),
-        other => Ended::Problem(other.into()),
-    })?;
+    let (session, user) = match begun {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(why)) => return Err(refused(&format!("{who}: the user {}", why.words())).into()),
+        Err(agnes_store::Error::Invalid(why)) => {
+            return Err(refused(&format!("{who}: {why}")).into());
+        }
+        Err(other) => return Err(Ended::Problem(other.into())),
+    };
     let kept = browser::set(app, way, &session, &user)?;
     let headers = [
         (LOCATION, HeaderValue::from_static("/")),

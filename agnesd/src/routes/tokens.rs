@@ -118,7 +118,9 @@ pub(crate) async fn create(
 pub(super) async fn make(app: &App, asker: Asker, wanted: Wanted) -> Answer<(Arc<Token>, String)> {
     let days = wanted.expires_in_days.unwrap_or(USUAL_DAYS);
     if !(1..=LONGEST_DAYS).contains(&days) {
-        return Err(Problem::unprocessable("expires_in_days is 1 to 366"));
+        return Err(Problem::unprocessable(
+            "a token lives for 1 to 366 days (expires_in_days)",
+        ));
     }
     let mut scopes = wanted.scopes;
     scopes.sort_unstable();

@@ -39,9 +39,13 @@ pub(crate) struct Wanted {
 }
 
 /// What may be changed of a user.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[schema(as = UserChange)]
+// a slip in a name must not look like a change
+#[serde(deny_unknown_fields)]
 pub(crate) struct Change {
+    /// Another address; links that were mailed to the old one end.
+    email: Option<String>,
     /// Disabling ends sessions and revokes tokens at once.
     disabled: Option<bool>,
     /// Ends the user's sessions.
@@ -66,12 +70,14 @@ pub(crate) struct Shown {
     admin: bool,
     /// May not call.
     disabled: bool,
-    /// There is a password and the user is not disabled.
+    /// There is a password or an OpenID provider that knows it, and the user is not disabled.
     can_sign_in: bool,
     /// Names of its groups.
     groups: Vec<String>,
     /// Its internal roles.
     roles: Vec<String>,
+    /// Issuers of OpenID providers that know it.
+    issuers: Vec<String>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -95,6 +101,11 @@ impl Shown {
             can_sign_in: directory.can_sign_in(user),
             groups,
             roles: directory.roles_of(user.id),
+            issuers: directory
+                .identities_of(user.id)
+                .into_iter()
+                .map(|who| who.issuer)
+                .collect(),
             created_at: user.created_at,
         }
     }
@@ -174,7 +185,7 @@ pub(crate) async fn show(
     Ok(Json(Shown::of(&directory, user)))
 }
 
-/// Disables or enables a user, or gives it another password.
+/// Disables or enables a user, or gives it another address or password.
 #[utoipa::path(patch, path = "/api/users/{id}", params(("id" = String, Path)), request_body = Change, responses(
     (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
 ))]
@@ -192,6 +203,11 @@ pub(crate) async fn change(
     if let Some(disabled) = change.disabled {
         app.store
             .set_user_disabled(asker.origin.clone(), id, disabled)
+            .await?;
+    }
+    if let Some(email) = change.email {
+        app.store
+            .set_email(asker.origin.clone(), id, &email)
             .await?;
     }
     if let Some(password) = change.password {
@@ -214,7 +230,7 @@ pub(crate) async fn disable(
 ) -> Answer<Json<Shown>> {
     let change_ = Change {
         disabled: Some(true),
-        password: None,
+        ..Change::default()
     };
     change(state, asker, user, Body(change_)).await
 }
@@ -230,9 +246,23 @@ pub(crate) async fn enable(
 ) -> Answer<Json<Shown>> {
     let change_ = Change {
         disabled: Some(false),
-        password: None,
+        ..Change::default()
     };
     change(state, asker, user, Body(change_)).await
+}
+
+/// Forgets whom OpenID providers know a user as: the next sign-in with its address connects it anew.
+#[utoipa::path(delete, path = "/api/users/{id}/identities", params(("id" = String, Path)), responses(
+    (status = 200, body = Shown), (status = 404, body = Problem), (status = 409, body = Problem),
+))]
+pub(crate) async fn forget_identities(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Path(user): Path<String>,
+) -> Answer<Json<Shown>> {
+    let id = super::user(&app.store.directory(), &user)?.id;
+    let user = app.store.forget_identities(asker.origin, id).await?;
+    Ok(Json(Shown::of(&app.store.directory(), &user)))
 }
 
 /// Disables a user: nobody is deleted.

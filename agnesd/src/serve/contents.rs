@@ -214,9 +214,11 @@ fn warn(app: &App) {
         } else {
             "without a bootstrap token"
         };
-        tracing::warn!(
-            "POST /auth/bootstrap is open {guarded}: whoever calls first becomes administrator"
-        );
+        let who = match &app.settings.server.seed_admin_email {
+            Some(email) => email.as_str(),
+            None => "whoever calls first",
+        };
+        tracing::warn!("POST /auth/bootstrap is open {guarded}: {who} becomes administrator");
     }
     if app.settings.secrets.jwt.current.is_none() {
         tracing::warn!("JWT_SECRET_KEY is not set: access tokens end with this process");

@@ -81,11 +81,10 @@ fn header(
     value: &str,
     life: Duration,
 ) -> Answer<HeaderValue> {
-    let secure = way == Way::Https || app.settings.server.public_url.starts_with("https:");
     let [plain, host] = names;
-    let (name, secure) = match secure {
-        true => (host, "; Secure"),
-        false => (plain, ""),
+    let (name, secure) = match cookie::Kind::of(way, &app.settings.server.public_url) {
+        cookie::Kind::Host => (host, "; Secure"),
+        cookie::Kind::Plain => (plain, ""),
     };
     let text = format!(
         "{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",

@@ -53,6 +53,12 @@ impl Builder {
                 ),
             }
         }
+        if !self.is_set(&keys::DOMAIN) && !self.is_set(&keys::PUBLIC_URL) {
+            self.warn(
+                &keys::SMTP_HOST,
+                "is set, and neither PUBLIC_URL nor DOMAIN is: links in mail lead to localhost",
+            );
+        }
         let login = match login {
             Login::Nobody => None,
             Login::As(user, password) => Some((user, password)),

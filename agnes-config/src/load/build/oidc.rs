@@ -29,7 +29,25 @@ impl Builder {
                 self.fault_at(set, missing, format!("is not set, and {} is", set.name()));
             }
         }
+        let without = [
+            (&keys::OIDC_CLIENT_SECRET, client_secret.is_some()),
+            (&keys::OIDC_GROUPS, groups.is_some()),
+        ];
+        for (key, is_there) in without {
+            if is_there && !self.is_set(&keys::OIDC_ISSUER) {
+                self.warn(
+                    key,
+                    "is set, and OIDC_ISSUER is not: nobody signs in that way",
+                );
+            }
+        }
         let (issuer, client_id) = (issuer?, client_id?);
+        if !self.is_set(&keys::DOMAIN) && !self.is_set(&keys::PUBLIC_URL) {
+            self.warn(
+                &keys::OIDC_ISSUER,
+                "is set, and neither PUBLIC_URL nor DOMAIN is: people are sent back to localhost",
+            );
+        }
         if client_secret
             .as_ref()
             .is_some_and(|secret| secret.expose().starts_with("sm://"))

@@ -29,6 +29,7 @@ use crate::request::{Asker, Params};
 
 /// What stands behind the `?`.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// What the file is to be called: a letter or digit, then at most 127 letters, digits, `.`, `_` and `-`. A form's file has a
@@ -49,9 +50,15 @@ pub(crate) struct Described {
     file: Vec<u8>,
 }
 
+/// The file itself.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only described: the body is read as it comes")]
+pub(crate) struct Raw(Vec<u8>);
+
 /// Takes a file and publishes it under its name, in place of what is there.
 #[utoipa::path(post, path = "/api/uploads", params(Wanted), request_body(content(
-    (Described = "multipart/form-data"), (Vec<u8> = "application/octet-stream"),
+    (Described = "multipart/form-data"), (Raw = "application/octet-stream"),
 )), responses(
     (status = 200, description = "It is published, in place of an older one", body = Shown),
     (status = 201, description = "It is published", body = Shown),
@@ -78,6 +85,7 @@ pub(crate) async fn receive(
         .headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
+    let _share = app.files.share(asker.principal()?.user.id).await?;
     let kind = kind.unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     let (id, part) = if essence.eq_ignore_ascii_case("multipart/form-data") {

@@ -220,6 +220,50 @@ async fn who_talks_too_much_or_is_shut_out_is_cut_off_and_a_stop_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_all_places_and_frames_without_end_are_cut() {
+    let place = Place::new();
+    let (server, anyone, admin) = started(&place).await;
+    member(&admin, &anyone, "one@example.com").await;
+    let greedy = token(&anyone, "one@example.com").await;
+    let mut all = Vec::new();
+    for _ in 0..32 {
+        all.push(watching(&server, &greedy).await);
+    }
+    let bearer = format!("Bearer {greedy}");
+    assert_eq!(
+        opened(&server, &[("authorization", &bearer)]).await.err(),
+        Some(503)
+    );
+    watching(&server, &token(&anyone, ADMIN).await).await;
+    drop(all);
+    // an opening frame of a text, and then continuations that carry nothing and never end
+    let admin_token = token(&anyone, ADMIN).await;
+    let address = server.http;
+    let cut = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET /api/events HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {admin_token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+        stream.write_all(&[0x01, 0x80, 0, 0, 0, 0]).unwrap();
+        let nothing = [0x00, 0x80, 0, 0, 0, 0].repeat(1000);
+        let began = std::time::Instant::now();
+        while began.elapsed() < PATIENCE {
+            if stream.write_all(&nothing).is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(cut.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_is_dropped_and_the_others_miss_nothing() {
     let place = Place::new();
     let (server, anyone, admin) = started_with(&place, |command| {

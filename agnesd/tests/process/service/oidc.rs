@@ -169,6 +169,16 @@ async fn somebody_signs_in_and_is_the_same_person_next_time() {
     // A07: the address of somebody who left, given to another person over there
     issuer.says(|says| says.claims = json!({"sub": "subject-2"}));
     assert_eq!(Browser::of(&server).signs_in().await.status, 401);
+    assert!(
+        server.log().contains("One@Example.com (subject-2 of"),
+        "{}",
+        server.log()
+    );
+    assert!(
+        server
+            .log()
+            .contains("is known to this issuer as somebody else")
+    );
     // whoever is shown out here does not come back under another address
     issuer.says(|says| says.claims = json!({"email": "other@example.com"}));
     let reply = admin
@@ -197,6 +207,59 @@ async fn an_account_that_is_there_is_connected_by_its_address_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_inherits_an_address_is_let_in_once_an_administrator_has_said_how() {
+    let (place, issuer) = (Place::new(), Issuer::start().await);
+    let (server, _, admin) = served(&place, &issuer, None).await;
+    let mut first = Browser::of(&server);
+    assert_eq!(first.signs_in().await.status, 303);
+    let old = first.me().await["id"].clone();
+    let shown = admin.get(&format!("/api/users/{ONE}")).await;
+    assert_eq!(shown.body["issuers"], json!([issuer.base()]));
+    issuer.says(|says| says.claims = json!({"sub": "subject-2"}));
+    assert_eq!(Browser::of(&server).signs_in().await.status, 401);
+    // somebody else: the one who had it gets another address
+    for (wrong, status) in [
+        (json!({"email": super::client::ADMIN}), 409),
+        (json!({"email": "none"}), 422),
+        (json!({"emial": "x@example.com"}), 422),
+    ] {
+        let reply = admin
+            .patch(&format!("/api/users/{ONE}"), wrong.clone())
+            .await;
+        assert_eq!(reply.status, status, "{wrong}");
+    }
+    let reply = admin
+        .patch(
+            &format!("/api/users/{ONE}"),
+            json!({"email": "Old@Example.com"}),
+        )
+        .await;
+    assert_eq!(
+        (reply.status, &reply.body["email"]),
+        (200, &json!("old@example.com"))
+    );
+    let mut second = Browser::of(&server);
+    assert_eq!(second.signs_in().await.status, 303);
+    assert_ne!(second.me().await["id"], old);
+    // a session is of the user and not of the address
+    assert_eq!(first.me().await["email"], "old@example.com");
+    // the same person under another subject
+    issuer.says(|says| says.claims = json!({"sub": "subject-3"}));
+    assert_eq!(Browser::of(&server).signs_in().await.status, 401);
+    let reply = admin.delete(&format!("/api/users/{ONE}/identities")).await;
+    assert_eq!(
+        (reply.status, &reply.body["issuers"]),
+        (200, &json!([])),
+        "{reply:?}"
+    );
+    let mut third = Browser::of(&server);
+    assert_eq!(third.signs_in().await.status, 303);
+    assert_eq!(third.me().await["id"], second.me().await["id"]);
+    assert_eq!(admin.audit("user.email_changed").await.len(), 1);
+    assert_eq!(admin.audit("user.identity_unlinked").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_issuer_did_not_sign_for_this_client_and_this_flow_signs_nobody_in() {
     let (place, issuer) = (Place::new(), Issuer::start().await);
     let (server, _, admin) = served(&place, &issuer, None).await;
@@ -206,6 +269,8 @@ async fn what_the_issuer_did_not_sign_for_this_client_and_this_flow_signs_nobody
         json!({"nonce": "another"}),
         json!({"nonce": null}),
         json!({"exp": 1_700_000_000}),
+        json!({"iat": 1_700_000_000}),
+        json!({"azp": "another-client"}),
         json!({"email": null}),
         json!({"email": "no address"}),
         json!({"email_verified": false}),
@@ -339,13 +404,15 @@ async fn groups_at_google_are_searched_for_with_all_their_pages_and_a_failure_is
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_away_is_told_to_the_operator_and_comes_back_by_itself() {
     let (place, issuer) = (Place::new(), Issuer::start().await);
-    let (server, _, _) = started_with(&place, |command| {
+    let (server, _, admin) = started_with(&place, |command| {
         command
             .env("OIDC_ISSUER", "http://127.0.0.1:1")
             .env("OIDC_CLIENT_ID", CLIENT);
     })
     .await;
     let page = Browser::of(&server).get("/auth/oidc/login").await;
+    let health = admin.get("/api/health/detailed").await;
+    assert_eq!(health.body["services"]["oidc"]["status"], "degraded");
     assert_eq!(page.status, 502);
     assert!(page.text.contains("cannot be asked now"), "{}", page.text);
     assert!(

@@ -240,6 +240,28 @@ async fn who_is_shut_out_in_the_middle_publishes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a08_a_token_that_is_revoked_in_the_middle_publishes_nothing() {
+    let place = Place::new();
+    let (server, _, admin) = started(&place).await;
+    let mut raw = Raw::of(&server, ADMIN).await;
+    let made = admin.post("/auth/tokens", json!({"name": "one"})).await;
+    raw.token = made.text("token");
+    let mut stream = raw.begin(
+        "POST",
+        "/api/uploads?name=a",
+        &format!("{OCTETS}Content-Length: 2000\r\n"),
+    );
+    stream.write_all(&[1; 1000]).unwrap();
+    until("it is being received", || !held_open(&server).is_empty()).await;
+    let path = format!("/auth/tokens/{}", made.text("id"));
+    assert_eq!(admin.delete(&path).await.status, 204);
+    stream.write_all(&[1; 1000]).unwrap();
+    assert_eq!(answer(&mut stream).unwrap().status, 401);
+    until("nothing is left", || names(&place).is_empty()).await;
+    assert_eq!(admin.audit("upload.published").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_may_what_their_scopes_say_and_the_scheduler_nothing() {
     let place = Place::new();
     let (server, anyone, admin) = started(&place).await;
