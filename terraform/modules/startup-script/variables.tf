@@ -152,7 +152,7 @@ variable "instance" {
     error_message = "A secret's source is sm://…: a value would stand in the state and in the machine's metadata."
   }
   validation {
-    condition     = length([for key in setintersection(keys(var.instance.env), ["JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "SESSION_SECRET", "SESSION_SECRET_PREVIOUS", "SCHEDULER_API_TOKEN", "SCHEDULER_API_TOKEN_PREVIOUS", "AGNES_BOOTSTRAP_TOKEN", "ALERT_WEBHOOK_URL", "ALERT_JSON_URL", "HEARTBEAT_URL", "SMTP_PASSWORD"]) : key if !startswith(var.instance.env[key], "sm://")]) == 0
+    condition     = length([for key in setintersection(keys(var.instance.env), ["JWT_SECRET_KEY", "JWT_SECRET_KEY_PREVIOUS", "SESSION_SECRET", "SESSION_SECRET_PREVIOUS", "SCHEDULER_API_TOKEN", "SCHEDULER_API_TOKEN_PREVIOUS", "AGNES_BOOTSTRAP_TOKEN", "ALERT_WEBHOOK_URL", "ALERT_JSON_URL", "HEARTBEAT_URL", "OIDC_CLIENT_SECRET", "SMTP_PASSWORD"]) : key if !startswith(var.instance.env[key], "sm://")]) == 0
     error_message = "env holds no secrets: they are made on the host, or named in secrets, or here as sm://…."
   }
   validation {
@@ -160,7 +160,7 @@ variable "instance" {
     error_message = "env holds no URL with a user or a password: it would stand in the state and in the machine's metadata."
   }
   validation {
-    condition     = alltrue([for key in keys(var.instance.env) : !can(regex("^(JWT_SECRET_KEY|SESSION_SECRET|SCHEDULER_API_TOKEN|AGNES_BOOTSTRAP_TOKEN|ALERT_WEBHOOK_URL|ALERT_JSON_URL|HEARTBEAT_URL|SMTP_PASSWORD)(_PREVIOUS)?_FILE$", key))])
+    condition     = alltrue([for key in keys(var.instance.env) : !can(regex("^(JWT_SECRET_KEY|SESSION_SECRET|SCHEDULER_API_TOKEN|AGNES_BOOTSTRAP_TOKEN|ALERT_WEBHOOK_URL|ALERT_JSON_URL|HEARTBEAT_URL|OIDC_CLIENT_SECRET|SMTP_PASSWORD)(_PREVIOUS)?_FILE$", key))])
     error_message = "env names no file of a secret: agnes-ops keeps those."
   }
 }
