@@ -89,6 +89,16 @@ fn link(mails: &[String], to: &str) -> (String, String) {
     (path.to_owned(), token.trim().to_owned())
 }
 
+/// The same call a hundred times at once: what each was answered.
+fn a_hundred(anyone: &Caller, path: &str, body: &Value) -> Vec<u16> {
+    std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..100)
+            .map(|_| scope.spawn(|| anyone.post(path, body).status))
+            .collect();
+        tries.into_iter().map(|one| one.join().unwrap()).collect()
+    })
+}
+
 fn until(what: impl Fn() -> bool) {
     let began = Instant::now();
     while !what() {
@@ -129,18 +139,7 @@ fn a05_a_mailed_link_signs_in_once_and_looking_at_it_uses_nothing_up() {
         );
         assert!(!page.body.as_str().unwrap().contains(&token));
     }
-    let uses: Vec<u16> = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..100)
-            .map(|_| {
-                scope.spawn(|| {
-                    host.anyone
-                        .post("/auth/magic/verify", &json!({"token": token}))
-                        .status
-                })
-            })
-            .collect();
-        tries.into_iter().map(|one| one.join().unwrap()).collect()
-    });
+    let uses = a_hundred(&host.anyone, "/auth/magic/verify", &json!({"token": token}));
     assert_eq!(
         uses.iter().filter(|status| **status == 200).count(),
         1,
@@ -205,12 +204,7 @@ fn a05_of_a_hundred_resets_one_wins_and_everything_signed_in_before_ends() {
         )
         .is(401);
     let confirm = json!({"token": token, "password": ANOTHER});
-    let uses: Vec<u16> = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..100)
-            .map(|_| scope.spawn(|| host.anyone.post("/auth/reset/confirm", &confirm).status))
-            .collect();
-        tries.into_iter().map(|one| one.join().unwrap()).collect()
-    });
+    let uses = a_hundred(&host.anyone, "/auth/reset/confirm", &confirm);
     assert_eq!(
         uses.iter().filter(|status| **status == 204).count(),
         1,

@@ -2,7 +2,7 @@
 //! reader's eyes, in the light and in the dark.
 
 use agnes_e2e::api::{ADMIN, Caller, PASSWORD};
-use agnes_e2e::browser::{Browser, Colours, ENTER, TAB, Window};
+use agnes_e2e::browser::{Browser, Colours, ENTER, NAME, TAB, Window};
 use agnes_e2e::components::require;
 use agnes_e2e::deployment::{Deployment, agnesd};
 use agnes_e2e::ports;
@@ -47,6 +47,12 @@ impl Drop for Host {
     }
 }
 
+/// What looks for it.
+fn axe() -> Option<String> {
+    let dir = require("axe-core")?;
+    Some(std::fs::read_to_string(dir.join("axe.min.js")).unwrap())
+}
+
 /// Whether everybody can use the page, as far as a program can tell.
 fn is_usable(window: &Window, axe: &str) {
     window.runs(axe);
@@ -69,10 +75,7 @@ fn somebody_signs_in_makes_a_token_sees_what_happens_and_signs_out() {
     let Some(browser) = Browser::start().unwrap() else {
         return;
     };
-    let Some(axe) = require("axe-core") else {
-        return;
-    };
-    let axe = std::fs::read_to_string(axe.join("axe.min.js")).unwrap();
+    let Some(axe) = axe() else { return };
     let host = Host::new();
     let window = browser.window(Colours::Light).unwrap();
     host.goes(&window, "/");
@@ -129,14 +132,30 @@ fn somebody_signs_in_makes_a_token_sees_what_happens_and_signs_out() {
 }
 
 #[test]
+fn a_form_is_ours_also_on_plain_http_where_a_browser_says_less() {
+    let Some(browser) = Browser::start().unwrap() else {
+        return;
+    };
+    let host = Host::new();
+    let window = browser.window(Colours::Light).unwrap();
+    let (_, port) = host.base.rsplit_once(':').unwrap();
+    window.goes_to(&format!("http://{NAME}:{port}/login"));
+    window.types(&format!("{ADMIN}{TAB}{PASSWORD}{ENTER}"));
+    window.is_at("/");
+    window.says("#live", "as they happen");
+    window.types_into("#token-name", "one");
+    window.clicks("form[action='/tokens'] button");
+    assert!(window.text("#new-token").starts_with("agp_"));
+    window.clicks("header form button");
+    window.is_at("/login");
+}
+
+#[test]
 fn the_pages_are_dark_where_the_readers_system_is_and_as_readable() {
     let Some(browser) = Browser::start().unwrap() else {
         return;
     };
-    let Some(axe) = require("axe-core") else {
-        return;
-    };
-    let axe = std::fs::read_to_string(axe.join("axe.min.js")).unwrap();
+    let Some(axe) = axe() else { return };
     let host = Host::new();
     let mut papers = Vec::new();
     for colours in [Colours::Light, Colours::Dark] {
@@ -158,10 +177,7 @@ fn a05_a_links_page_takes_the_code_from_behind_the_hash_and_only_its_button_uses
     let Some(browser) = Browser::start().unwrap() else {
         return;
     };
-    let Some(axe) = require("axe-core") else {
-        return;
-    };
-    let axe = std::fs::read_to_string(axe.join("axe.min.js")).unwrap();
+    let Some(axe) = axe() else { return };
     let host = Host::new();
     let mut asked = std::process::Command::new(agnesd());
     let asked = asked.arg("-C").arg(host.deployment.dir());

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The key under which the standard names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// A name that the browser takes for this host; unlike an address of loopback, no origin that it trusts on plain HTTP.
+pub const NAME: &str = "agnes.example.com";
+
 /// The Tab key, as the standard writes it.
 pub const TAB: &str = "\u{e004}";
 /// The Enter key.
@@ -92,7 +95,9 @@ impl Browser {
             "--no-first-run".to_owned(),
             "--disable-background-networking".to_owned(),
             "--disable-component-update".to_owned(),
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1".to_owned(),
+            format!(
+                "--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+            ),
             "--window-size=1280,1000".to_owned(),
             format!("--blink-settings=preferredColorScheme={scheme}"),
             format!("--user-data-dir={}", profile.display()),
