@@ -128,9 +128,7 @@ impl Caller {
             Err(refused) => Self::Refused(refused),
         }
     }
-}
 
-impl Caller {
     /// A session that has ended is nobody's: its cookie stays with the browser for a while, and that is no attempt at anything.
     fn of_cookie(headers: &HeaderMap, store: &Store, keys: &Keys, kind: cookie::Kind) -> Self {
         let Some(text) = cookie::among(headers, kind) else {

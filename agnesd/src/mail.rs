@@ -28,8 +28,10 @@ mod smtp;
 /// How long a link lives that was asked for, in seconds.
 pub(crate) const LINK_SECS: i64 = 900;
 
-/// Letters on their way at once; whoever asks beyond that gets the same answer and no letter.
-const ON_THE_WAY: u32 = 64;
+/// Requests at once that wait or are looked into; whoever asks beyond that gets the same answer and no letter.
+const ON_THE_WAY: u32 = 1024;
+/// Of them letters to somebody who is there; further ones wait for these. Strangers who ask for nobody's address take no place.
+const LETTERS: usize = 64;
 
 /// Letters of one kind to one address in fifteen minutes: more would be somebody else's doing.
 const TO_ONE_ADDRESS: usize = 3;
@@ -66,6 +68,7 @@ pub(crate) struct Mail {
     /// What links begin with.
     public_url: String,
     places: Arc<Semaphore>,
+    letters: Semaphore,
     recent: Throttle,
     last: Mutex<Last>,
 }
@@ -79,6 +82,7 @@ impl Mail {
             server: settings.mail.clone().map(ArcSwap::from_pointee),
             public_url: settings.server.public_url.clone(),
             places: Arc::new(Semaphore::new(ON_THE_WAY as usize)),
+            letters: Semaphore::new(LETTERS),
             recent: Throttle::of(TO_ONE_ADDRESS),
             last: Mutex::new(Last::Nothing),
         }
@@ -131,7 +135,9 @@ impl Mail {
     pub(crate) fn ask(self: &Arc<Self>, origin: Origin, purpose: Purpose, email: &str) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.metrics.letter(letter::kind(purpose), "dropped");
-            tracing::warn!("mail: {ON_THE_WAY} letters are on their way, one more was not begun");
+            tracing::warn!(
+                "mail: {ON_THE_WAY} letters were asked for at once, one more was not begun"
+            );
             return;
         };
         let (mail, email) = (Arc::clone(self), email.to_owned());
@@ -163,6 +169,9 @@ impl Mail {
         if self.store.directory().user_by_email(&email).is_none() {
             return;
         }
+        let Ok(_letter) = self.letters.acquire().await else {
+            return;
+        };
         let secret = match secrets::random() {
             Ok(secret) => secret,
             Err(why) => return self.gave_up(kind, &why.to_string()),

@@ -433,3 +433,25 @@ async fn a_provider_that_is_away_is_told_to_the_operator_and_comes_back_by_itsel
             .contains("/auth/oidc/login")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_do_not_queue_for_a_provider_that_hangs() {
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hanging.local_addr().unwrap();
+    let place = Place::new();
+    let (server, _, _) = started_with(&place, |command| {
+        command
+            .env("OIDC_ISSUER", format!("http://{address}"))
+            .env("OIDC_CLIENT_ID", CLIENT);
+    })
+    .await;
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let mut browser = Browser::of(&server);
+        all.spawn(async move { browser.get("/auth/oidc/login").await.status });
+    }
+    // one behind the other it would be a minute
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(25), all.join_all()).await;
+    assert!(ended.unwrap().iter().all(|status| *status == 502));
+    drop(hanging);
+}
