@@ -54,7 +54,10 @@ pub fn check(bytes: &[u8]) {
     let found = files(form, usize::from(*size).max(1));
     assert_eq!(found, files(form, form.len().max(1)));
     let found = found.unwrap_or_default();
-    let out: usize = found.iter().map(|(name, content)| name.len() + content.len()).sum();
+    let out: usize = found
+        .iter()
+        .map(|(name, content)| name.len() + content.len())
+        .sum();
     assert!(out <= form.len());
     for (name, _) in found {
         if let Ok(id) = name.parse::<DataId>() {
