@@ -128,7 +128,7 @@ impl Events {
         self.tell(Audience::Role(JOB_OPERATOR), &event);
     }
 
-    /// The certificate that is served: another one (`taken-up`), or one that was refused.
+    /// The certificate: another one is served (`taken-up`) or installed for a proxy (`installed`), or one was `refused`.
     pub(crate) fn certificate(&self, what: &'static str, sha256: &str, not_after: &str) {
         let event = json!({
             "type": "certificate", "at": now(), "what": what, "sha256": sha256, "not_after": not_after,

@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::files::{Files, Told, Unsettled};
 use crate::metrics::Metrics;
 use crate::tls::Served;
+use crate::tls::pair::{self, Leaf};
 
 /// How often buffers are looked at. Shorter than the minute that refusals are counted in.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -235,6 +236,7 @@ fn warn(app: &App) {
 
 /// Writes what is buffered, and keeps the figures.
 pub(super) async fn keep_up(app: Arc<App>) {
+    let mut installed = installed(&app).await;
     let mut tick = tokio::time::interval(UPKEEP);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -251,7 +253,26 @@ pub(super) async fn keep_up(app: Arc<App>) {
             app.metrics.wal_bytes(seen.figures.wal_bytes);
         }
         app.metrics.writes_held(app.store.held().is_some());
+        let now = self::installed(&app).await;
+        if let Some(leaf) = now.as_ref().filter(|leaf| {
+            let before = installed.as_ref();
+            before.is_none_or(|before| before.sha256 != leaf.sha256)
+        }) {
+            app.events
+                .certificate("installed", &leaf.sha256, &leaf.not_after);
+        }
+        installed = now.or(installed);
     }
+}
+
+/// The leaf that a proxy serves in this server's place; where it serves its own, a reload says what there is to say.
+async fn installed(app: &App) -> Option<Leaf> {
+    if app.tls.is_some() {
+        return None;
+    }
+    let dir = app.settings.state_dir.join("certs");
+    let leaf = tokio::task::spawn_blocking(move || pair::installed(&dir)).await;
+    leaf.ok().flatten()
 }
 
 /// Finishes what was accepted and folds the WAL in.

@@ -12,6 +12,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::client::{ADMIN, Caller, PASSWORD, SCHEDULER, member, started, started_with};
 use super::control::Control;
+use crate::pki::Pki;
 use crate::server::{PATIENCE, Place, Server};
 
 struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -139,6 +140,43 @@ async fn what_happens_is_told_as_it_happens_to_whom_it_may_be_shown() {
         }
     }
     assert!(!server.log().contains("events:"), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_certificate_is_told_whoever_serves_it() {
+    let (place, pki) = (Place::new(), Pki::new());
+    let pairs = [pki.pair(), pki.pair(), pki.pair()];
+    place.install(1, &pairs[0]);
+    let (server, anyone, _) = started(&place).await;
+    let mut socket = watching(&server, &token(&anyone, ADMIN).await).await;
+    place.install(2, &pairs[1]);
+    let event = socket.until("certificate").await;
+    assert_eq!(event["what"], "installed");
+    assert_eq!(event["sha256"], pairs[1].sha256);
+    drop(server);
+    let (server, anyone, _) = {
+        let server = place.start_with(|command| {
+            super::client::usual(command);
+            command.env("AGNES_TLS_LISTEN", "127.0.0.1:0");
+        });
+        let anyone = Caller::of(&server);
+        (server, anyone.clone(), ())
+    };
+    let mut socket = watching(&server, &token(&anyone, ADMIN).await).await;
+    place.install(3, &pairs[2]);
+    server.signal(nix::sys::signal::Signal::SIGUSR1);
+    let event = socket.until("certificate").await;
+    assert_eq!(
+        (&event["what"], &event["sha256"]),
+        (&json!("taken-up"), &json!(pairs[2].sha256))
+    );
+    place.install_bytes(4, "junk", "junk");
+    server.signal(nix::sys::signal::Signal::SIGUSR1);
+    let event = socket.until("certificate").await;
+    assert_eq!(
+        (&event["what"], &event["sha256"]),
+        (&json!("refused"), &json!(pairs[2].sha256))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
