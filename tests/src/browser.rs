@@ -256,6 +256,23 @@ impl Window {
         );
     }
 
+    /// Waits until the page is there and an element has its focus.
+    #[track_caller]
+    pub fn focuses(&self, selector: &str) {
+        let script = format!(
+            "return document.readyState === 'complete' && document.activeElement.matches('{selector}')"
+        );
+        let begun = Instant::now();
+        while self.runs(&script) != true {
+            let at = self.address();
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the focus is not on {selector} at {at}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Types wherever the page's focus is, as somebody without a mouse does.
     #[track_caller]
     pub fn types(&self, text: &str) {
