@@ -220,9 +220,11 @@ impl Window {
     /// What an element says.
     #[track_caller]
     pub fn text(&self, selector: &str) -> String {
-        let element = self.element(selector);
-        let text = self.get(&format!("/element/{element}/text"));
-        text.as_str().unwrap().to_owned()
+        self.element(selector);
+        // found and read in one step: what is live is replaced at any moment
+        let quoted = serde_json::to_string(selector).unwrap();
+        let script = format!("return (document.querySelector({quoted}) || {{}}).innerText || ''");
+        self.runs(&script).as_str().unwrap().to_owned()
     }
 
     /// Waits until an element says this among other things.
