@@ -7,7 +7,8 @@
 //!
 //! Does not: keep letters across a restart: a link lives for fifteen minutes, and can be asked for again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agnes_config::Settings;
@@ -47,17 +48,6 @@ const AGAIN: [Duration; 3] = [
 const WHILE_HELD: Duration = Duration::from_secs(1);
 const HELD_AT_MOST: Duration = Duration::from_secs(300);
 
-/// How the last letter went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Last {
-    /// None was sent yet.
-    Nothing,
-    /// The server took it.
-    Sent,
-    /// It did not.
-    Failed,
-}
-
 /// Writes the letters.
 #[derive(Debug)]
 pub(crate) struct Mail {
@@ -70,7 +60,8 @@ pub(crate) struct Mail {
     places: Arc<Semaphore>,
     letters: Semaphore,
     recent: Throttle,
-    last: Mutex<Last>,
+    /// The last letter was given up, or its server does not take it now.
+    failing: AtomicBool,
 }
 
 impl Mail {
@@ -84,7 +75,7 @@ impl Mail {
             places: Arc::new(Semaphore::new(ON_THE_WAY as usize)),
             letters: Semaphore::new(LETTERS),
             recent: Throttle::of(TO_ONE_ADDRESS),
-            last: Mutex::new(Last::Nothing),
+            failing: AtomicBool::new(false),
         }
     }
 
@@ -113,13 +104,9 @@ impl Mail {
         is_another
     }
 
-    /// How the last letter went.
-    pub(crate) fn last(&self) -> Last {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn went(&self, how: Last) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = how;
+    /// Whether letters are taken, as far as is known; `None`: none are sent.
+    pub(crate) fn works(&self) -> Option<bool> {
+        self.is_on().then(|| !self.failing.load(Ordering::Relaxed))
     }
 
     /// Waits until all that was asked for is sent or given up, at most this long; says how many were not.
@@ -227,13 +214,13 @@ impl Mail {
             let to = server.load_full();
             let why = match smtp::send(&to, letter.clone()).await {
                 Ok(()) => {
-                    self.went(Last::Sent);
+                    self.failing.store(false, Ordering::Relaxed);
                     self.metrics.letter(kind, "sent");
                     return;
                 }
                 Err(why) => why,
             };
-            self.went(Last::Failed);
+            self.failing.store(true, Ordering::Relaxed);
             match pauses.next().filter(|_| why.may_pass) {
                 Some(pause) => {
                     tracing::warn!(
@@ -252,7 +239,7 @@ impl Mail {
     }
 
     fn gave_up(&self, kind: &'static str, why: &str) {
-        self.went(Last::Failed);
+        self.failing.store(true, Ordering::Relaxed);
         self.metrics.letter(kind, "failed");
         tracing::error!("mail: {kind}: {why}; no letter was sent");
     }

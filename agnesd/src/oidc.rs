@@ -7,6 +7,7 @@
 //!
 //! Does not: know users, or begin sessions.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,8 +81,8 @@ pub(crate) struct Provider {
     settings: agnes_config::Oidc,
     /// Another one after a reload.
     secret: ArcSwapOption<Secret>,
-    /// Whether it answered the last time it was asked; `None`: it was not asked yet.
-    answers: Mutex<Option<bool>>,
+    /// It did not answer the last time it was asked.
+    failing: AtomicBool,
     redirect: String,
     http: Http,
     known: tokio::sync::Mutex<Option<Known>>,
@@ -97,7 +98,7 @@ impl Provider {
     pub(crate) fn new(settings: &agnes_config::Oidc, public_url: &str) -> Result<Self, String> {
         Ok(Self {
             secret: ArcSwapOption::from_pointee(settings.client_secret.clone()),
-            answers: Mutex::default(),
+            failing: AtomicBool::new(false),
             settings: settings.clone(),
             redirect: format!("{public_url}{CALLBACK}"),
             http: Http::new()?,
@@ -117,15 +118,15 @@ impl Provider {
         is_another
     }
 
-    /// Whether it answered the last time it was asked; `None`: it was not asked yet.
-    pub(crate) fn answers(&self) -> Option<bool> {
-        *self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether it answered the last time it was asked, if it was.
+    pub(crate) fn works(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
     }
 
     /// Notes how it went.
     fn noted<T>(&self, asked: Result<T, Failed>) -> Result<T, Failed> {
-        let answered = !matches!(asked, Err(Failed::Provider(_)));
-        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+        let failed = matches!(asked, Err(Failed::Provider(_)));
+        self.failing.store(failed, Ordering::Relaxed);
         asked
     }
 

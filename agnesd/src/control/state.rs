@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use crate::app::{App, COMMIT, VERSION};
-use crate::mail::Last;
 use crate::oidc::Provider;
 
 /// `GET /v1/state`.
@@ -22,16 +21,12 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
     let (seq, hash) = app.store.audit_head();
     let hold = app.store.held();
     let leaf = app.tls.as_ref().map(|tls| tls.leaf());
-    let mail = match (app.mail.is_on(), app.mail.last()) {
-        (false, _) => "off",
-        (true, Last::Failed) => "failed",
-        (true, Last::Nothing | Last::Sent) => "ok",
-    };
-    let oidc = match app.oidc.as_ref().map(Provider::answers) {
+    let word = |works: Option<bool>| match works {
         None => "off",
-        Some(Some(false)) => "failed",
-        Some(None | Some(true)) => "ok",
+        Some(true) => "ok",
+        Some(false) => "failed",
     };
+    let (mail, oidc) = (app.mail.works(), app.oidc.as_ref().map(Provider::works));
     let limited = app.limits.limited(Instant::now());
     let limited: Vec<Value> = limited
         .iter()
@@ -69,7 +64,7 @@ pub(super) async fn state(State(app): State<Arc<App>>) -> Json<Value> {
         },
         "requests": app.metrics.answered(),
         "limited": limited,
-        "sign_in": {"mail": mail, "oidc": oidc},
+        "sign_in": {"mail": word(mail), "oidc": word(oidc)},
         "tls": leaf.map(|leaf| json!({"sha256": leaf.sha256, "not_after": leaf.not_after})),
     }))
 }

@@ -18,7 +18,6 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use crate::app::{App, COMMIT, Seen, VERSION};
-use crate::mail::Last;
 use crate::oidc::Provider;
 
 /// A disk with less is degraded: this share of it, and at least this many bytes.
@@ -142,6 +141,15 @@ pub(super) struct Oidc {
 }
 
 impl Health {
+    /// Of a way that is used (`None`: that is not) and works, or did not the last time.
+    fn of(works: Option<bool>) -> Self {
+        match works {
+            None => Self::Off,
+            Some(true) => Self::Ok,
+            Some(false) => Self::Degraded,
+        }
+    }
+
     /// As it is written.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -176,8 +184,12 @@ pub(super) async fn look(app: &App) -> Detailed {
         scheduler: scheduler(app),
         disk: disk(seen.as_ref(), can_write),
         tls: tls(app),
-        mail: mail(app),
-        oidc: oidc(app),
+        mail: Mail {
+            status: Health::of(app.mail.works()),
+        },
+        oidc: Oidc {
+            status: Health::of(app.oidc.as_ref().map(Provider::works)),
+        },
     };
     let parts = [
         services.store.status,
@@ -284,25 +296,6 @@ fn tls(app: &App) -> Tls {
         not_after: Some(leaf.not_after),
         days_left,
     }
-}
-
-fn mail(app: &App) -> Mail {
-    let status = match (app.mail.is_on(), app.mail.last()) {
-        (false, _) => Health::Off,
-        (true, Last::Failed) => Health::Degraded,
-        (true, Last::Nothing | Last::Sent) => Health::Ok,
-    };
-    Mail { status }
-}
-
-fn oidc(app: &App) -> Oidc {
-    let provider = app.oidc.as_ref();
-    let status = match provider.map(Provider::answers) {
-        None => Health::Off,
-        Some(Some(false)) => Health::Degraded,
-        Some(None | Some(true)) => Health::Ok,
-    };
-    Oidc { status }
 }
 
 /// Whole days until then.
